@@ -1,0 +1,3 @@
+"""Sliding-window localisation."""
+
+__version__ = "0.1.0.dev0"
