@@ -1,0 +1,214 @@
+"""Classifiers in files, saved and loaded without running code.
+
+A file is safetensors: the weights, and in its header a JSON description of the layers, classes,
+input, thresholds and what is known of the training. Only layers named in ``_LAYERS`` are written
+or built; nothing in the file is executed.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slidewin.classifier.module import ModuleClassifier
+from slidewin.classifier.protocol import Classifier
+from slidewin.errors import ClassifierError, ModelFileError
+from slidewin.output import write_bytes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["load_file", "save_file"]
+
+_FORMAT = "slidewin-1"
+_KEY = "slidewin"
+# Constructor arguments of each layer that can be stored, under the names of their attributes.
+_LAYERS: dict[str, tuple[str, ...]] = {
+    "AdaptiveAvgPool2d": ("output_size",),
+    "AvgPool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+    "BatchNorm2d": ("num_features", "eps", "momentum", "affine", "track_running_stats"),
+    "Conv2d": (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "bias",
+    ),
+    "Dropout": ("p",),
+    "Dropout2d": ("p",),
+    "ELU": ("alpha",),
+    "Flatten": ("start_dim", "end_dim"),
+    "GELU": ("approximate",),
+    "LeakyReLU": ("negative_slope",),
+    "Linear": ("in_features", "out_features", "bias"),
+    "MaxPool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+    "ReLU": (),
+    "SiLU": (),
+    "Sigmoid": (),
+    "Softmax": ("dim",),
+    "Tanh": (),
+}
+
+
+def save_file(classifier: Classifier, path: str | Path, *, overwrite: bool = False) -> None:
+    """Save a classifier whose module is a chain of plain layers.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Made from a ``torch.nn.Sequential`` of the layers that can be stored.
+    path : path
+        Ends in ``.safetensors``. Written whole or not at all.
+    overwrite : bool, default False
+
+    Raises
+    ------
+    ClassifierError
+        If it is no such classifier.
+    OutputExistsError
+        If the file is there and ``overwrite`` is false.
+    """
+    from safetensors.torch import save
+
+    path = _with_suffix(Path(path))
+    if not isinstance(classifier, ModuleClassifier):
+        raise ClassifierError(
+            f"{type(classifier).__name__} cannot be saved as safetensors; only a classifier made "
+            "from a torch.nn.Sequential can"
+        )
+    description = {
+        "format": _FORMAT,
+        "layers": _describe(classifier.module),
+        "classes": [str(label) for label in classifier.classes_],
+        "input_size": classifier.input_size,
+        "context": classifier.context,
+        "target": classifier.target,
+        "thresholds": classifier.thresholds,
+        "mean": classifier.mean,
+        "std": classifier.std,
+        "logits": classifier.logits,
+        "about": classifier.about,
+    }
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in classifier.module.state_dict().items()
+    }
+    write_bytes(path, save(tensors, {_KEY: json.dumps(description)}), overwrite=overwrite)
+
+
+def load_file(path: str | Path) -> ModuleClassifier:
+    """Load what :func:`save_file` saved, on the CPU.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, or not one of slidewin's.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    path = _with_suffix(Path(path))
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file; give a model that slidewin saved")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{path}: not a whole safetensors file ({error}); copy or save it again"
+        ) from error
+    if _KEY not in metadata:
+        raise ModelFileError(
+            f"{path}: a safetensors file of weights alone; slidewin cannot tell which network "
+            "they belong to. Build the network, load the weights into it and pass the module: "
+            "load_classifier(module, classes=..., input_size=...)"
+        )
+    with _described(path):
+        description = json.loads(metadata[_KEY])
+        if description["format"] != _FORMAT:
+            raise ModelFileError(
+                f"{path}: written in format {description['format']!r}; this version of slidewin "
+                f"reads {_FORMAT!r}. Update slidewin"
+            )
+        # On the meta device nothing is allocated, whatever sizes the description claims.
+        with torch.device("meta"):
+            module = _build(description["layers"])
+        module.load_state_dict(tensors, assign=True)
+        return ModuleClassifier(
+            module.eval(),
+            mean=description["mean"],
+            std=description["std"],
+            logits=description["logits"],
+            about=description["about"],
+            classes=description["classes"],
+            input_size=description["input_size"],
+            context=description["context"],
+            target=description["target"],
+            thresholds=description["thresholds"],
+        )
+
+
+def _with_suffix(path: Path) -> Path:
+    if path.suffix.lower() != ".safetensors":
+        raise ModelFileError(
+            f"{path}: models are kept in .safetensors files, which hold no code. Pickled files "
+            "(.pt, .pth, .pkl, .joblib) can run anything when they are opened and are not loaded: "
+            "open it yourself if you trust it, and pass the module or estimator"
+        )
+    return path
+
+
+@contextmanager
+def _described(path: Path) -> Iterator[None]:
+    """Whatever is wrong inside a description is one error that names the file."""
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(
+            f"{path}: its description does not fit its weights or this version of slidewin "
+            f"({type(error).__name__}: {error}); save the model again"
+        ) from error
+
+
+def _describe(module: "nn.Module") -> list[dict[str, Any]]:
+    from torch import nn
+
+    if not isinstance(module, nn.Sequential):
+        raise ClassifierError(
+            f"{type(module).__name__} cannot be saved without its code; only a torch.nn.Sequential "
+            f"of these layers can: {', '.join(_LAYERS)}"
+        )
+    layers = []
+    for layer in module:
+        kind = type(layer).__name__
+        if kind not in _LAYERS or type(layer) is not getattr(nn, kind):
+            raise ClassifierError(
+                f"the layer {kind} cannot be saved without its code; these can: "
+                f"{', '.join(_LAYERS)}"
+            )
+        options = {name: getattr(layer, name) for name in _LAYERS[kind]}
+        if "bias" in options:
+            options["bias"] = layer.bias is not None
+        layers.append({"kind": kind, **options})
+    return layers
+
+
+def _build(layers: list[dict[str, Any]]) -> "nn.Sequential":
+    from torch import nn
+
+    built = []
+    for layer in layers:
+        kind = layer["kind"]
+        if kind not in _LAYERS:
+            raise ValueError(f"unknown layer {kind!r}; known are {', '.join(_LAYERS)}")
+        # Lists from JSON become the tuples that layers keep.
+        options = {n: tuple(v) if isinstance(v := layer[n], list) else v for n in _LAYERS[kind]}
+        built.append(getattr(nn, kind)(**options))
+    return nn.Sequential(*built)

@@ -1,0 +1,312 @@
+"""The shell: ``slidewin locate``, ``train``, ``demo`` and ``info``.
+
+Results go to files, progress and words to the terminal. A photo that cannot be read is reported and
+the others are done; the exit status is then 1. Wrong usage exits with 2.
+"""
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slidewin.errors import ArgumentError, OutputExistsError, SlidewinError
+from slidewin.image import IMAGE_SUFFIXES, read_image
+
+if TYPE_CHECKING:
+    from slidewin.classifier import Classifier
+    from slidewin.finding import Finding
+
+__all__ = ["main"]
+
+_SUMMARY = (
+    "photo",
+    "status",
+    "height",
+    "width",
+    "target",
+    "threshold",
+    "regions",
+    "best_score",
+    "best_centre_row",
+    "best_centre_col",
+    "best_radius",
+    "share_assessed",
+    "seconds",
+    "error",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except SlidewinError as error:
+        print(f"slidewin {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("slidewin: interrupted; what was written so far is whole", file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slidewin",
+        description="Sweep a close-up classifier over photos and circle what it found. "
+        "A research tool, not a medical device.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, words: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=words, description=words)
+        made.set_defaults(run=run)
+        return made
+
+    locate = command("locate", _locate, "find the target in photos")
+    locate.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file or folder")
+    locate.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    locate.add_argument("--classifier", metavar="FILE", help="by default the embedded one")
+    locate.add_argument("--target", help="a label, or 'lesion' for all but the background")
+    locate.add_argument(
+        "--lesion-size",
+        nargs="+",
+        metavar="SIZE",
+        help="one diameter or the smallest and largest, in pixels, or in %% of the short side "
+        "(default: 4%% 40%%)",
+    )
+    locate.add_argument("--threshold", type=float, help="probability (default: the classifier's)")
+    locate.add_argument("--stride", type=float, default=0.5, help="in lesions (default: 0.5)")
+    locate.add_argument("--batch-size", type=int, default=64)
+    locate.add_argument("--n-jobs", type=int, help="workers; -1 is all cores")
+    locate.add_argument("--max-pixels", type=int, help="refuse larger photos")
+    locate.add_argument("--overwrite", action="store_true")
+    locate.add_argument("--quiet", action="store_true")
+
+    train = command("train", _train, "train the default network on close-ups and backgrounds")
+    train.add_argument(
+        "--lesions", nargs="+", required=True, metavar="TABLE", help="CSV or folder of close-ups"
+    )
+    train.add_argument(
+        "--backgrounds", nargs="+", required=True, metavar="TABLE", help="CSV or folder of photos"
+    )
+    train.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    train.add_argument(
+        "--classes",
+        nargs="+",
+        default=["melanoma"],
+        metavar="LABEL",
+        help="labels that are classes of their own; the rest is 'other_lesion'",
+    )
+    train.add_argument("--windows", type=int, default=150_000, help="windows to draw")
+    train.add_argument("--epochs", type=int, default=10)
+    train.add_argument("--context", type=float, default=2.0, help="window over lesion diameter")
+    train.add_argument("--random-state", type=int, default=0)
+    train.add_argument("--n-jobs", type=int)
+    train.add_argument("--overwrite", action="store_true")
+    train.add_argument("--quiet", action="store_true")
+
+    demo = command("demo", _demo, "draw a photo, find the lesion in it, and compare with Grad-CAM")
+    demo.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="DIR")
+    demo.add_argument("--random-state", type=int, default=0, help="another number, another scene")
+    demo.add_argument("--n-jobs", type=int)
+    demo.add_argument("--overwrite", action="store_true")
+
+    info = command("info", _info, "describe a classifier and the versions in use")
+    info.add_argument("classifier", nargs="?", metavar="FILE", help="by default the embedded one")
+    return parser
+
+
+def _locate(options: argparse.Namespace) -> int:
+    from slidewin.classifier import load_classifier
+
+    classifier = load_classifier(options.classifier)
+    classifier.target_columns(options.target)  # a wrong target should not wait for a photo
+    photos = _photos(options.photos)
+    options.output.mkdir(parents=True, exist_ok=True)
+    summary = options.output / "summary.csv"
+    if summary.exists() and not options.overwrite:
+        raise OutputExistsError(
+            f"{summary}: there already; choose another folder or pass --overwrite"
+        )
+    failures = 0
+    with summary.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, _SUMMARY)
+        table.writeheader()
+        for photo in photos:
+            row = _locate_one(photo, classifier, options)
+            failures += row["status"] != "assessed"
+            table.writerow(row)
+            stream.flush()
+            if row["status"] != "assessed":
+                print(f"slidewin locate: {row['error']}", file=sys.stderr)
+            elif not options.quiet:
+                best = f", best {row['best_score']}" if row["regions"] else ""
+                print(f"{photo}: {row['regions']} found{best} -> {options.output / photo.stem}")
+    if not options.quiet:
+        print(f"{len(photos) - failures} photos assessed, {failures} failed; see {summary}")
+    return 1 if failures else 0
+
+
+def _locate_one(
+    photo: Path, classifier: "Classifier", options: argparse.Namespace
+) -> dict[str, Any]:
+    from slidewin.finding import locate
+
+    start = time.perf_counter()
+    try:
+        budget = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
+        image = read_image(photo, **budget)
+        found = locate(
+            image,
+            classifier,
+            lesion_size=_lesion_size(options.lesion_size, min(image.shape[:2])),
+            target=options.target,
+            threshold=options.threshold,
+            stride=options.stride,
+            batch_size=options.batch_size,
+            n_jobs=options.n_jobs,
+            verbose=not options.quiet,
+        )
+        found.save(options.output / photo.stem, overwrite=options.overwrite)
+    except SlidewinError as error:
+        return {"photo": photo, "status": "failed", "error": f"{photo}: {error}"}
+    return _row(photo, found, time.perf_counter() - start)
+
+
+def _row(photo: Path, found: "Finding", seconds: float) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "photo": photo,
+        "status": "assessed",
+        "height": found.photo.shape[0],
+        "width": found.photo.shape[1],
+        "target": found.label,
+        "threshold": found.threshold,
+        "regions": len(found.regions),
+        "share_assessed": f"{found.assessed.mean():.4f}",
+        "seconds": f"{seconds:.2f}",
+    }
+    if found.regions:
+        best = found.regions[0]
+        row |= {
+            "best_score": f"{best.score:.4f}",
+            "best_centre_row": f"{best.centre[0]:.1f}",
+            "best_centre_col": f"{best.centre[1]:.1f}",
+            "best_radius": f"{best.radius:.1f}",
+        }
+    return row
+
+
+def _photos(given: Sequence[Path]) -> list[Path]:
+    """Files, and the images of folders, each of which must get a folder of its own."""
+    photos: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            if not inside:
+                raise ArgumentError(f"{path}: no images in this folder")
+            photos += inside
+        else:
+            photos.append(path)
+    named: dict[str, Path] = {}
+    for photo in photos:
+        other = named.setdefault(photo.stem, photo)
+        if other is not photo:
+            raise ArgumentError(
+                f"{other} and {photo} would both be written to {photo.stem}/; run them into two "
+                "folders"
+            )
+    return photos
+
+
+def _lesion_size(given: Sequence[str] | None, short_side: int) -> tuple[float, float] | None:
+    if given is None:
+        return None
+    try:
+        sizes = [
+            float(text.removesuffix("%")) * (short_side / 100 if text.endswith("%") else 1)
+            for text in given
+        ]
+    except ValueError as error:
+        raise ArgumentError(
+            f"--lesion-size {' '.join(given)}: give pixels, or per cent of the short side, such "
+            "as 24 96 or 4% 40%"
+        ) from error
+    if len(sizes) > 2:
+        raise ArgumentError(
+            f"--lesion-size {' '.join(given)}: one size is needed, or the smallest and the largest"
+        )
+    return sizes[0], sizes[-1]
+
+
+def _train(options: argparse.Namespace) -> int:
+    import json
+
+    from slidewin.classifier import save_file
+    from slidewin.training import train
+
+    if options.output.exists() and not options.overwrite:
+        raise OutputExistsError(f"{options.output}: there already; pass --overwrite")
+    classifier = train(
+        options.lesions,
+        options.backgrounds,
+        named=options.classes,
+        context=options.context,
+        n_windows=options.windows,
+        epochs=options.epochs,
+        random_state=options.random_state,
+        n_jobs=options.n_jobs,
+        verbose=not options.quiet,
+    )
+    save_file(classifier, options.output, overwrite=options.overwrite)
+    if not options.quiet:
+        print(json.dumps(classifier.about["validation"], indent=2))
+        print(f"thresholds {classifier.thresholds}; written to {options.output}")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from slidewin.demo import demonstrate
+
+    shown = demonstrate(
+        options.output,
+        random_state=options.random_state,
+        n_jobs=options.n_jobs,
+        overwrite=options.overwrite,
+    )
+    print("A drawn hand on printed cloth, one melanoma on the hand. The sweep found:")
+    for rank, (region, place) in enumerate(
+        zip(shown.found.regions, shown.places, strict=True), start=1
+    ):
+        row, col = region.centre
+        print(f"  {rank}. on the {place}, probability {region.score:.2f}, row {row:.0f}, column {col:.0f}")
+    if "lesion" not in shown.places:
+        print("  ... and missed the true lesion.")
+    print(f"Look at {options.output / 'figure.png'}; the rest is in {options.output / 'sweep'}.")
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    import json
+    import platform
+    from importlib.metadata import version
+
+    from slidewin.classifier import load_classifier
+    from slidewin.finding import PACKAGES
+
+    classifier = load_classifier(options.classifier)
+    print(classifier)
+    print(f"sha256 {classifier.fingerprint()}")
+    for name in (*classifier.classes_, "lesion"):
+        if name != "background":
+            print(f"threshold for {name}: {classifier.threshold(name)}")
+    about = getattr(classifier, "about", {})
+    if about:
+        print(json.dumps(about, indent=2))
+    print(f"python {platform.python_version()}")
+    for package in PACKAGES:
+        print(f"{package} {version(package)}")
+    return 0

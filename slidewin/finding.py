@@ -1,0 +1,240 @@
+"""What was found in one photo, from one call."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from slidewin.classifier import Classifier
+from slidewin.errors import ArgumentError, OutputError, OutputExistsError
+from slidewin.heatmap import HeatMap
+from slidewin.image import check_image, hash_pixels
+from slidewin.mask import threshold_mask
+from slidewin.output import write_png, write_text
+from slidewin.region import Region, find_regions, to_geojson
+from slidewin.report import draw_heatmap, draw_mask, draw_regions
+from slidewin.sweep import SlidingWindow
+
+__all__ = ["OUTPUTS", "PACKAGES", "Finding", "locate"]
+
+OUTPUTS = ("overlay.png", "heatmap.png", "mask.png", "regions.geojson", "settings.json")
+PACKAGES = ("slidewin", "numpy", "opencv-python", "pillow", "scikit-learn", "torch")
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A heat map of a photo, with what lies at or above a threshold.
+
+    Attributes
+    ----------
+    photo : ndarray of shape (H, W, 3), uint8
+    heatmap : HeatMap
+        Whoever made it; all that follows is blind to that.
+    threshold : float
+        In the unit of the heat map. A pixel equal to it is found.
+    label : str
+        What was sought: the class of the regions.
+    settings : mapping
+        What made it, beyond what the heat map knows; written by :meth:`save`.
+    """
+
+    photo: NDArray[np.uint8]
+    heatmap: HeatMap
+    threshold: float
+    label: str
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def pixels(self) -> NDArray[np.float32]:
+        """The heat map rendered, (H, W); NaN where not assessed. Read-only."""
+        pixels = self.heatmap.to_pixels()
+        pixels.flags.writeable = False
+        return pixels
+
+    @cached_property
+    def assessed(self) -> NDArray[np.bool_]:
+        """Where the photo was looked at, (H, W)."""
+        return ~np.isnan(self.pixels)
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where the heat map reaches the threshold, (H, W). False where not assessed."""
+        return threshold_mask(self.pixels, self.threshold)
+
+    @cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """Connected pieces of the mask, best score first."""
+        return find_regions(self.pixels, self.mask)
+
+    def __repr__(self) -> str:
+        best = f", best {self.regions[0].score:.2f}" if self.regions else ""
+        return (
+            f"Finding({self.label!r} by {self.heatmap.method}, photo {self.photo.shape[0]} x "
+            f"{self.photo.shape[1]} px, {len(self.regions)} at {self.threshold:g} or above{best})"
+        )
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write pictures, regions and settings.
+
+        Parameters
+        ----------
+        folder : path
+            Made if need be. Gets ``overlay.png`` (the regions circled), ``heatmap.png`` (dark to
+            bright on an absolute scale; not assessed is hatched), ``mask.png`` (255 found, 0 not,
+            128 not assessed), ``regions.geojson`` (x before y, opens in QuPath) and
+            ``settings.json`` (all that made them: settings, versions, hashes). All are in the
+            frame of the upright photo; none holds the photo's metadata.
+        overwrite : bool, default False
+
+        Raises
+        ------
+        OutputExistsError
+            If one of the files is there and ``overwrite`` is false; then nothing is written.
+        OutputError
+            If a file cannot be written.
+        """
+        folder = Path(folder)
+        if not overwrite and (there := [n for n in OUTPUTS if (folder / n).exists()]):
+            raise OutputExistsError(
+                f"{folder}: {', '.join(there)} there already; choose another folder, or pass "
+                "overwrite=True (--overwrite on the shell)"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: no folder can be made there ({error})") from error
+        low, high = self._scale()
+        overlay = draw_regions(self.photo, self.regions, assessed=self.assessed)
+        write_png(folder / "overlay.png", overlay, overwrite=overwrite)
+        heat = draw_heatmap(self.pixels, low=low, high=high)
+        write_png(folder / "heatmap.png", heat, overwrite=overwrite)
+        write_png(folder / "mask.png", draw_mask(self.mask, self.assessed), overwrite=overwrite)
+        geojson = to_geojson(
+            self.regions,
+            label=self.label,
+            metadata={
+                "method": self.heatmap.method,
+                "threshold": self.threshold,
+                "photo_sha256": hash_pixels(self.photo),
+                "slidewin": version("slidewin"),
+            },
+        )
+        write_text(folder / "regions.geojson", geojson, overwrite=overwrite)
+        write_text(folder / "settings.json", self._settings((low, high)), overwrite=overwrite)
+
+    def _scale(self) -> tuple[float, float]:
+        """Ends of the colour map: 0 to 1 for probabilities, else 0 to twice the threshold."""
+        return (0.0, 1.0) if self.heatmap.unit == "probability" else (0.0, 2 * self.threshold)
+
+    def _settings(self, scale: tuple[float, float]) -> str:
+        made_by = {
+            **self.settings,
+            "method": self.heatmap.method,
+            "unit": self.heatmap.unit,
+            "label": self.label,
+            "threshold": self.threshold,
+            "heatmap_scale": scale,
+            "mask_values": {"found": 255, "not_found": 0, "not_assessed": 128},
+            "share_assessed": float(self.assessed.mean()),
+            "localiser": dict(self.heatmap.settings),
+            "photo": {"shape": self.photo.shape, "sha256": hash_pixels(self.photo)},
+            "versions": {"python": platform.python_version()}
+            | {package: version(package) for package in PACKAGES},
+        }
+        return json.dumps(made_by, indent=2, allow_nan=False) + "\n"
+
+
+def locate(
+    photo: ArrayLike,
+    classifier: Classifier,
+    *,
+    lesion_size: float | tuple[float, float] | None = None,
+    target: str | None = None,
+    threshold: float | None = None,
+    roi: ArrayLike | None = None,
+    stride: float = 0.5,
+    batch_size: int = 64,
+    n_jobs: int | None = None,
+    verbose: int = 1,
+) -> Finding:
+    """Say where in a photo a classifier of close-ups finds its target.
+
+    The one-call form of :class:`slidewin.SlidingWindow`, followed by a threshold.
+
+    Parameters
+    ----------
+    photo : ndarray of shape (H, W, 3), uint8
+        RGB, upright, as :func:`slidewin.read_image` gives it.
+    classifier : Classifier
+        From :func:`slidewin.load_classifier`.
+    lesion_size : float or (float, float), optional
+        Diameter of the lesions sought, in photo pixels, or the smallest and the largest. By
+        default 4 % to 40 % of the photo's short side.
+    target : str, optional
+        What counts as found: a label, or ``"lesion"`` for every class but the background. The
+        classifier's own target by default.
+    threshold : float, optional
+        Probability in (0, 1] from which a pixel counts; by default the classifier's own for the
+        target.
+    roi : ndarray of shape (H, W), bool, optional
+        Region of interest; outside it the map is "not assessed".
+    stride : float, default 0.5
+        Distance between neighbouring windows, in lesion diameters.
+    batch_size, n_jobs, verbose
+        As for :class:`slidewin.SlidingWindow`.
+
+    Returns
+    -------
+    Finding
+
+    Raises
+    ------
+    SlidewinError
+        As :meth:`slidewin.SlidingWindow.localize`, or if the threshold or region of interest does
+        not fit.
+
+    Examples
+    --------
+    >>> import slidewin
+    >>> scene = slidewin.draw_scene((300, 400), random_state=3)
+    >>> found = slidewin.locate(scene.photo, slidewin.load_classifier(), lesion_size=24)
+    >>> found.pixels.shape, found.mask.dtype
+    ((300, 400), dtype('bool'))
+    """
+    photo = check_image(photo)
+    sweep = SlidingWindow(
+        classifier,
+        lesion_size=lesion_size,
+        target=target,
+        stride=stride,
+        batch_size=batch_size,
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
+    if threshold is None:
+        threshold = classifier.threshold(sweep.target)
+    if not 0 < threshold <= 1:
+        raise ArgumentError(f"threshold={threshold!r}: a probability in (0, 1] is needed")
+    heatmap = sweep.localize(photo)
+    if roi is not None:
+        heatmap = heatmap.restrict(roi)
+    return Finding(
+        photo=photo,
+        heatmap=heatmap,
+        threshold=float(threshold),
+        label=sweep.target,
+        settings={
+            "classifier": {
+                "sha256": classifier.fingerprint(),
+                "classes": [str(label) for label in classifier.classes_],
+                "made_of": type(classifier).__name__,
+            },
+        },
+    )

@@ -1,0 +1,270 @@
+"""Fitting the default network to windows."""
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+from slidewin.classifier.module import ModuleClassifier
+from slidewin.classifier.protocol import ANY_LESION, BACKGROUND
+from slidewin.errors import ArgumentError
+from slidewin.scene import draw_cloth, draw_skin
+from slidewin.training.source import Background, Lesion, Row, read_table
+from slidewin.training.windows import WindowSource
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["OTHER_LESION", "train"]
+
+OTHER_LESION = "other_lesion"
+INPUT_SIZE = 64  # of the default network
+_CHUNK = 500  # windows drawn from one seed
+_BATCH = 256
+_LEARNING_RATE, _WEIGHT_DECAY = 4e-3, 0.05
+_MEAN, _STD = 0.5, 0.25
+_VALIDATION_WINDOWS = 12_000
+# The default threshold lets through one background window in a thousand.
+_FALSE_ALARMS = 1e-3
+
+
+def train(
+    lesions: Sequence[str | Path],
+    backgrounds: Sequence[str | Path],
+    *,
+    named: Sequence[str] = ("melanoma",),
+    context: float = 2.0,
+    n_windows: int = 150_000,
+    n_drawn: int = 600,
+    epochs: int = 10,
+    random_state: int = 0,
+    n_jobs: int | None = None,
+    verbose: bool = False,
+) -> ModuleClassifier:
+    """Train the default network on close-ups of lesions and on photos without any.
+
+    Parameters
+    ----------
+    lesions, backgrounds : sequence of paths
+        Tables or folders, see :func:`slidewin.training.read_table`. The mask of a lesion is its
+        outline; without one the lesion is taken to be the middle ``1 / context`` of a close-up.
+        The mask of a background marks places to keep clear of.
+    named : sequence of str
+        Labels that are classes of their own. All others together are ``"other_lesion"``.
+    context : float
+        Window side over lesion diameter.
+    n_windows : int
+        Windows drawn before fitting; 12 kB of memory each.
+    n_drawn : int
+        Drawn cloths, and half as many drawn pieces of skin, that join the backgrounds.
+    epochs : int
+        Times that each window is seen, turned and mirrored anew.
+    random_state : int
+        Seed of everything: the same data and versions give the same weights.
+    n_jobs : int, optional
+        Threads that read files and draw windows.
+    verbose : bool
+        Show progress.
+
+    Returns
+    -------
+    ModuleClassifier
+        On the CPU. ``about`` has the data, figures on validation windows, and versions.
+
+    Raises
+    ------
+    ArgumentError
+        If a class has no lesions to learn from, or there are no backgrounds.
+    ImageReadError
+        If a file cannot be read.
+
+    Examples
+    --------
+    >>> classifier = train(["lesions.csv"], ["photos/"], epochs=2)  # doctest: +SKIP
+    """
+    rows = [row for table in lesions for row in read_table(table)]
+    classes = _classes(rows, named)
+    pool = joblib.Parallel(n_jobs=n_jobs, prefer="threads")
+    read = pool(
+        joblib.delayed(Lesion.read)(row, _column(row, classes), context=context)
+        for row in tqdm(rows, "lesions", disable=not verbose)
+    )
+    photos = [row for table in backgrounds for row in read_table(table)]
+    if not photos:
+        raise ArgumentError("backgrounds: none given; a classifier must learn what is no lesion")
+    grounds = pool(
+        joblib.delayed(Background.read)(row)
+        for row in tqdm(photos, "backgrounds", disable=not verbose)
+    )
+    splits = {}
+    for split, share in (("train", 1.0), ("val", 0.2)):
+        source = WindowSource(
+            lesions=[x for x, row in zip(read, rows, strict=True) if x and row.split == split],
+            backgrounds=[x for x, row in zip(grounds, photos, strict=True) if row.split == split],
+            drawn=_drawn(round(n_drawn * share), seed=(random_state, split == "val")),
+            n_classes=len(classes),
+            input_size=INPUT_SIZE,
+            context=context,
+        )
+        _require_all(source, classes, split)
+        n = n_windows if split == "train" else min(n_windows, _VALIDATION_WINDOWS)
+        starts = tqdm(range(0, n, _CHUNK), f"{split} windows", disable=not verbose)
+        chunks = pool(
+            joblib.delayed(source.draw)(
+                min(_CHUNK, n - start),
+                np.random.default_rng((random_state, split == "val", start)),
+            )
+            for start in starts
+        )
+        splits[split] = tuple(np.concatenate(part) for part in zip(*chunks, strict=True))
+    module = _fit(*splits["train"], len(classes), epochs, random_state, verbose=verbose)
+    classifier = ModuleClassifier(
+        module, mean=_MEAN, std=_STD, classes=classes, input_size=INPUT_SIZE, context=context
+    )
+    figures = _figures(classifier, *splits["val"])
+    classifier.thresholds = figures.pop("thresholds")
+    classifier.about = {
+        "lesions": _count(rows),
+        "backgrounds": _count(photos),
+        "settings": {
+            "n_windows": n_windows,
+            "n_drawn": n_drawn,
+            "epochs": epochs,
+            "random_state": random_state,
+        },
+        "validation": figures,
+        "versions": _versions(),
+    }
+    return classifier
+
+
+def _classes(rows: Sequence[Row], named: Sequence[str]) -> list[str]:
+    others = any(row.label not in named for row in rows)
+    return [BACKGROUND, *([OTHER_LESION] if others else []), *named]
+
+
+def _column(row: Row, classes: Sequence[str]) -> int:
+    return classes.index(row.label if row.label in classes else OTHER_LESION)
+
+
+def _require_all(source: WindowSource, classes: Sequence[str], split: str) -> None:
+    seen = {lesion.label for lesion in source.lesions}
+    missing = [name for column, name in enumerate(classes) if column and column not in seen]
+    if missing or not source.backgrounds:
+        raise ArgumentError(
+            f"split {split!r} has no images of {', '.join(missing) or 'backgrounds'}; add some, "
+            "or leave the column 'split' out of the table to have it drawn by lot"
+        )
+
+
+def _drawn(n: int, *, seed: tuple[int, int]) -> list[Background]:
+    cloths = [
+        Background(draw_cloth((192, 192), random_state=np.random.default_rng((*seed, 0, i))), skin=False)
+        for i in range(n)
+    ]
+    skins = [
+        Background(draw_skin((192, 192), random_state=np.random.default_rng((*seed, 1, i))), skin=True)
+        for i in range(n // 2)
+    ]
+    return cloths + skins
+
+
+def _fit(
+    patches: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    n_classes: int,
+    epochs: int,
+    random_state: int,
+    *,
+    verbose: bool,
+) -> "torch.nn.Sequential":
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from slidewin.network import window_network
+
+    x, y = torch.from_numpy(patches), torch.from_numpy(labels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(random_state)
+        network = window_network(n_classes).to(memory_format=torch.channels_last)
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
+        )
+        steps = epochs * (len(y) // _BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, steps)
+        with tqdm(total=steps, desc="fitting", disable=not verbose) as bar:
+            for _ in range(epochs):
+                order = torch.randperm(len(y))
+                for batch in order[: len(y) // _BATCH * _BATCH].split(_BATCH):
+                    inputs = (_turned(x[batch]).permute(0, 3, 1, 2) / 255 - _MEAN) / _STD
+                    loss = cross_entropy(network(inputs), y[batch])
+                    optimiser.zero_grad()
+                    loss.backward()
+                    optimiser.step()
+                    schedule.step()
+                    bar.update()
+                    if bar.n % 20 == 0:
+                        bar.set_postfix(loss=f"{loss.item():.3f}")
+    return network.to(memory_format=torch.contiguous_format).eval()
+
+
+def _turned(batch: "torch.Tensor") -> "torch.Tensor":
+    """One of the eight ways to lay a square, the same for a whole batch."""
+    import torch
+
+    ways = torch.randint(2, (3,)).tolist()
+    for axes, way in zip(((1,), (2,)), ways[:2], strict=True):
+        batch = batch.flip(axes) if way else batch
+    return batch.transpose(1, 2) if ways[2] else batch
+
+
+def _figures(
+    classifier: ModuleClassifier, patches: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Figures and default thresholds on validation windows."""
+    probabilities = np.concatenate(
+        [classifier.predict_proba(patches[i : i + _BATCH]) for i in range(0, len(labels), _BATCH)]
+    )
+    names = [str(name) for name in classifier.classes_]
+    found = classifier.target_probability(probabilities, ANY_LESION)
+    is_lesion = labels > 0
+    figures: dict[str, Any] = {
+        "windows": len(labels),
+        "auc_lesion_against_background": round(float(roc_auc_score(is_lesion, found)), 4),
+    }
+    if len(names) > 2:
+        for column, name in enumerate(names[1:], start=1):
+            share = probabilities[is_lesion, column] / np.maximum(found[is_lesion], 1e-9)
+            auc = roc_auc_score(labels[is_lesion] == column, share)
+            figures[f"auc_{name}_against_other_lesions"] = round(float(auc), 4)
+    thresholds = {}
+    for name in (*names[1:], ANY_LESION):
+        scores = classifier.target_probability(probabilities, name)
+        # Against background alone: which lesion is which is another question.
+        threshold = float(np.quantile(scores[~is_lesion], 1 - _FALSE_ALARMS))
+        thresholds[name] = round(min(max(threshold, 0.5), 0.99), 3)
+        wanted = is_lesion if name == ANY_LESION else labels == names.index(name)
+        share = float(np.mean(scores[wanted] >= thresholds[name]))
+        figures[f"{name}_windows_found_at_threshold"] = round(share, 3)
+    figures["thresholds"] = thresholds
+    return figures
+
+
+def _count(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for row in rows:
+        split = counts.setdefault(row.split, {})
+        split[row.label or "unlabelled"] = split.get(row.label or "unlabelled", 0) + 1
+    return counts
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}

@@ -1,0 +1,242 @@
+"""What the trainer learns from: lesions with their outlines, and photos without lesions.
+
+A table is a CSV with a column ``file`` and, where known, ``mask``, ``label`` and ``split``
+(``train``, ``val`` or ``test``; rows of ``test`` are never opened). Paths are relative to the
+table. A folder stands for a table of all images below it.
+"""
+
+import csv
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from zlib import crc32
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from slidewin.errors import ArgumentError
+from slidewin.image import IMAGE_SUFFIXES, read_image
+
+__all__ = ["Background", "Lesion", "Row", "read_table"]
+
+# Lesions are kept at twice the size at which the network sees them: sharp enough for the largest
+# jitter of scale, small enough that thousands fit in memory.
+STORED_DIAMETER = 64
+_SMALLEST_DIAMETER = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: where an image is and what is known of it."""
+
+    file: Path
+    mask: Path | None
+    label: str
+    split: str
+
+
+def read_table(source: str | Path, *, validation: float = 0.1) -> list[Row]:
+    """Read a table of images, or list a folder as one.
+
+    Parameters
+    ----------
+    source : path
+        A CSV file, or a folder whose images are all taken.
+    validation : float
+        Share of rows put into ``val`` where no row of the table is. The choice goes by the file's
+        name alone, so it is the same on every machine.
+
+    Returns
+    -------
+    list of Row
+        Rows of the splits ``train`` and ``val``; those of ``test`` are left out.
+
+    Raises
+    ------
+    ArgumentError
+        If there is nothing to read, or the CSV has no column ``file``.
+    """
+    source = Path(source)
+    if source.is_dir():
+        files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        records: list[dict[str, str]] = [{"file": str(p.relative_to(source))} for p in files]
+        folder = source
+    elif source.is_file():
+        with source.open(newline="", encoding="utf-8") as stream:
+            records = list(csv.DictReader(stream))
+        folder = source.parent
+        if records and "file" not in records[0]:
+            raise ArgumentError(
+                f"{source}: found the columns {', '.join(records[0])}; a table needs a column "
+                "'file', and may have 'mask', 'label' and 'split'"
+            )
+    else:
+        raise ArgumentError(f"{source}: no such file or folder; give a CSV table or a folder")
+    if not records:
+        raise ArgumentError(f"{source}: no images found; give a CSV table or a folder of images")
+    drawn_lots = not any(record.get("split") == "val" for record in records)
+    rows = []
+    for record in records:
+        split = record.get("split") or "train"
+        if drawn_lots and split == "train" and _lot(record["file"]) < validation:
+            split = "val"
+        if split in ("train", "val"):
+            mask = record.get("mask")
+            rows.append(
+                Row(
+                    file=folder / record["file"],
+                    mask=folder / mask if mask else None,
+                    label=record.get("label") or "",
+                    split=split,
+                )
+            )
+    return rows
+
+
+def _lot(name: str) -> float:
+    return crc32(name.encode()) / 2**32
+
+
+@dataclass(frozen=True, eq=False)
+class Lesion:
+    """A lesion in its surroundings, resampled to a diameter of ``STORED_DIAMETER`` pixels.
+
+    Attributes
+    ----------
+    image : ndarray of shape (h, w, 3), uint8
+    mask : ndarray of shape (h, w), bool
+    label : int
+        Column of the class.
+    diameter : float
+        Of the disc with the mask's area, in pixels of ``image``.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    label: int
+    diameter: float = STORED_DIAMETER
+
+    @classmethod
+    def read(cls, row: Row, label: int, *, context: float) -> "Lesion | None":
+        """Read a lesion; without a mask, it is taken to be the middle of a close-up.
+
+        Returns None for a lesion too small to learn from.
+        """
+        image = read_image(row.file)
+        h, w = image.shape[:2]
+        if row.mask is None:
+            mask = np.zeros((h, w), np.uint8)
+            radius = round(min(h, w) / context / 2)
+            cv2.circle(mask, (w // 2, h // 2), radius, 255, -1)
+        else:
+            mask = read_image(row.mask)[:, :, 0]
+            if mask.shape != (h, w):
+                raise ArgumentError(
+                    f"{row.mask}: the mask is {mask.shape[0]} x {mask.shape[1]} pixels and its "
+                    f"image {h} x {w}; they must be of one size"
+                )
+        diameter = 2 * np.sqrt(np.count_nonzero(mask > 127) / np.pi)
+        if diameter < _SMALLEST_DIAMETER:
+            return None
+        scale = STORED_DIAMETER / diameter
+        size = (max(1, round(w * scale)), max(1, round(h * scale)))
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        return cls(
+            image=np.asarray(cv2.resize(image, size, interpolation=way), np.uint8),
+            mask=np.asarray(cv2.resize(mask, size, interpolation=way)) > 127,
+            label=label,
+        )
+
+    @cached_property
+    def inner(self) -> NDArray[np.intp]:
+        """Pixels (n, 2) on which a window may be centred to count as showing the lesion."""
+        depth = cv2.distanceTransform(self.mask.astype(np.uint8), cv2.DIST_L2, 3)
+        return np.argwhere(depth >= min(0.08 * self.diameter, 0.5 * float(depth.max())))
+
+    @cached_property
+    def outer_distance(self) -> NDArray[np.float32]:
+        """Distance (h, w) of every pixel from the lesion."""
+        outside = (~self.mask).astype(np.uint8)
+        return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 3), np.float32)
+
+    @cached_property
+    def near(self) -> NDArray[np.intp]:
+        """Pixels (n, 2) just off the lesion: windows centred there count as background."""
+        d = self.outer_distance / self.diameter
+        return np.argwhere((d >= 0.15) & (d <= 0.75))
+
+    @cached_property
+    def skin_colour(self) -> NDArray[np.float32]:
+        """Median colour (3,) of the skin round the lesion, at least 1."""
+        d = self.outer_distance / self.diameter
+        ring = self.image[(d >= 0.1) & (d <= 0.5)]
+        if len(ring) == 0:
+            ring = self.image.reshape(-1, 3)
+        return np.maximum(np.median(ring, axis=0), 1).astype(np.float32)
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether the picture's border leaves the outline uncut, so that it can be cut out."""
+        edge = np.concatenate([self.mask[0], self.mask[-1], self.mask[:, 0], self.mask[:, -1]])
+        return np.count_nonzero(edge) < 0.1 * self.diameter
+
+    @cached_property
+    def _margins(self) -> NDArray[np.float64]:
+        """Room between the lesion and the picture's top, left, bottom and right border."""
+        places = np.argwhere(self.mask)
+        return np.concatenate([places.min(axis=0), self.mask.shape - places.max(axis=0) - 1.0])
+
+    def has_room(self, centre: NDArray[np.intp], reach: float) -> bool:
+        """Whether a window of any angle shows no mirror image of the lesion.
+
+        Parameters
+        ----------
+        centre : ndarray of shape (2,)
+            Row and column of the window's centre.
+        reach : float
+            Half of the window's diagonal, in pixels of ``image``.
+        """
+        room = np.concatenate([centre, np.array(self.mask.shape) - centre])
+        return bool(np.all(reach - room <= np.maximum(self._margins, 0)))
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """A photo without lesions, or with the places to keep clear of.
+
+    Attributes
+    ----------
+    image : ndarray of shape (h, w, 3), uint8
+    keep_clear : ndarray of shape (h, w), bool, or None
+        No window overlaps the places that are True here.
+    skin : bool or None
+        Whether all of it is skin. A lesion laid on skin counts as a lesion, a lesion laid on
+        anything else as background. None goes by the colour of each window.
+    """
+
+    image: NDArray[np.uint8]
+    keep_clear: NDArray[np.bool_] | None = None
+    skin: bool | None = None
+
+    @classmethod
+    def read(cls, row: Row, *, longest: int = 1024) -> "Background":
+        """Read a photo, shrunk to at most ``longest`` pixels along its longer side."""
+        image = read_image(row.file)
+        mask = None if row.mask is None else read_image(row.mask)[:, :, 0]
+        shrink = min(1.0, longest / max(image.shape[:2]))
+        if shrink < 1:
+            size = (round(image.shape[1] * shrink), round(image.shape[0] * shrink))
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+            if mask is not None:
+                mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return cls(image, None if mask is None or not mask.any() else mask > 0)
+
+    @cached_property
+    def clearance(self) -> NDArray[np.float32]:
+        """Distance (h, w) of every pixel from the nearest place to keep clear of."""
+        if self.keep_clear is None:
+            return np.full(self.image.shape[:2], np.inf, np.float32)
+        free = (~self.keep_clear).astype(np.uint8)
+        return np.asarray(cv2.distanceTransform(free, cv2.DIST_L2, 3), np.float32)
+
