@@ -282,7 +282,8 @@ def _demo(options: argparse.Namespace) -> int:
         zip(shown.found.regions, shown.places, strict=True), start=1
     ):
         row, col = region.centre
-        print(f"  {rank}. on the {place}, probability {region.score:.2f}, row {row:.0f}, column {col:.0f}")
+        at = f"row {row:.0f}, column {col:.0f}"
+        print(f"  {rank}. on the {place}, probability {region.score:.2f}, {at}")
     if "lesion" not in shown.places:
         print("  ... and missed the true lesion.")
     print(f"Look at {options.output / 'figure.png'}; the rest is in {options.output / 'sweep'}.")

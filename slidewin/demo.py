@@ -49,9 +49,7 @@ class Demonstration(NamedTuple):
             self.scene.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
         )
         cv2.drawContours(truth, outlines, -1, (0, 255, 0), 2, cv2.LINE_AA)
-        regions = draw_regions(
-            self.scene.photo, self.found.regions, assessed=self.found.assessed
-        )
+        regions = draw_regions(self.scene.photo, self.found.regions, assessed=self.found.assessed)
         label, threshold = self.found.label, self.found.threshold
         panels = [
             Panel(truth, "The photo", "green: the true lesion"),

@@ -85,7 +85,7 @@ def read_image(
 
     A JPEG is one image: previews and depth maps that phones append to it are not read. If it lost
     bytes in its middle but kept its end, nothing in the file tells, and colours are wrong from
-    there on.
+    there on. WebP of more than 179 million pixels is refused by Pillow, whatever `max_pixels`.
 
     Examples
     --------
@@ -118,8 +118,9 @@ def read_image(
         if isinstance(error, OSError) and error.errno is not None:
             message = f"{path}: cannot be opened ({error.strerror}); check the path and its rights"
         else:
+            reason = str(error) or type(error).__name__
             message = (
-                f"{path}: cannot be decoded as one whole image ({error or type(error).__name__}); "
+                f"{path}: cannot be decoded as one whole image ({reason}); "
                 "it is damaged, cut short or of a rare kind: copy it again, or save it as 8-bit PNG"
             )
         raise ImageReadError(message) from error

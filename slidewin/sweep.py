@@ -7,7 +7,6 @@ and when. A band carries no pixels: the level travels to each worker once, the c
 and what comes back is a small array that is written by index.
 """
 
-import os
 import sys
 import uuid
 from collections.abc import Iterator
@@ -154,7 +153,9 @@ class SlidingWindow:
             flat = values.reshape(-1, values.shape[-1])
             heat = self.classifier.target_probability(flat, self.target)
             layers.append(
-                HeatLayer(heat.reshape(level.lattice), rows=level.row_centres, cols=level.col_centres)
+                HeatLayer(
+                    heat.reshape(level.lattice), rows=level.row_centres, cols=level.col_centres
+                )
             )
         return HeatMap(
             grid.photo_shape,
@@ -252,7 +253,9 @@ class _Band:
         side, (first, stop) = self.level.side, self.rows
         corners = [(t, left) for t in self.level.tops[first:stop] for left in self.level.lefts]
         for start in range(0, len(corners), size):
-            batch = [self.image[t : t + side, c : c + side] for t, c in corners[start : start + size]]
+            batch = [
+                self.image[t : t + side, c : c + side] for t, c in corners[start : start + size]
+            ]
             yield np.stack(batch), start
 
 
@@ -305,7 +308,9 @@ def _classify(
         except SlidewinError:
             raise
         except Exception as error:
-            row, column = divmod(band.rows[0] * band.level.lattice[1] + start, band.level.lattice[1])
+            row, column = divmod(
+                band.rows[0] * band.level.lattice[1] + start, band.level.lattice[1]
+            )
             raise SweepError(
                 f"the classifier failed within the {len(batch)} windows from row {row}, column "
                 f"{column} of level {band.index} (lesions of {band.level.lesion_size:.4g} px), "
@@ -333,7 +338,7 @@ class _Parked:
         if not self._path.exists():
             part = self._path.with_suffix(".part")
             part.write_bytes(cloudpickle.dumps(self._thing))
-            os.replace(part, self._path)
+            part.replace(self._path)
         return {"_thing": None, "_path": self._path}
 
     def fetch(self) -> Any:

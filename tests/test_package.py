@@ -56,7 +56,9 @@ def test_rooms_import_only_from_rooms_above_them():
     rooms = {p.stem for p in root.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert rooms - {"__init__", "__main__"} == set(order)
     for room in order:
-        files = [root / f"{room}.py"] if (root / f"{room}.py").exists() else (root / room).glob("*.py")
+        files = (
+            [root / f"{room}.py"] if (root / f"{room}.py").exists() else (root / room).glob("*.py")
+        )
         for file in files:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("slidewin."):

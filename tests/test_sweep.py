@@ -235,14 +235,14 @@ def test_a_killed_worker_is_reported_with_what_to_do(noise):
     sweep = SlidingWindow(classifier_of(dies), lesion_size=8)
     with (
         joblib.parallel_config("loky", n_jobs=2),
-        pytest.raises(SweepError, match="killed.*batch_size than 64 or fewer workers than 2"),
+        pytest.raises(SweepError, match=r"killed.*batch_size than 64 or fewer workers than 2"),
     ):
         sweep.localize(noise)
 
 
 def test_what_is_no_probability_is_refused(noise):
     logits = classifier_of(lambda patches: np.tile([3.0, -1.0], (len(patches), 1)))
-    with pytest.raises(ClassifierError, match="from -1 to 3.*softmax"):
+    with pytest.raises(ClassifierError, match=r"from -1 to 3.*softmax"):
         SlidingWindow(logits, lesion_size=8).localize(noise)
 
 

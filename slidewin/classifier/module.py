@@ -130,7 +130,9 @@ def _bytes_type() -> "torch.dtype":
 def _three(
     value: Sequence[float] | float | None, name: str, default: float
 ) -> tuple[float, float, float]:
-    values = np.broadcast_to(np.asarray(default if value is None else value, float), np.shape(value) or (3,))
+    values = np.broadcast_to(
+        np.asarray(default if value is None else value, float), np.shape(value) or (3,)
+    )
     if values.shape != (3,) or not np.isfinite(values).all():
         raise ArgumentError(
             f"{name}={value!r}: give one finite number for each of red, green and blue, as "

@@ -162,7 +162,11 @@ class GradCAM:
 
         def note(name: str) -> Any:
             def hook(_: "nn.Module", __: Any, output: Any) -> None:
-                if isinstance(output, torch.Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
+                if (
+                    isinstance(output, torch.Tensor)
+                    and output.ndim == 4
+                    and output[0, 0].numel() > 1
+                ):
                     found.append(name)
 
             return hook

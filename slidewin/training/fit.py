@@ -102,7 +102,7 @@ def train(
         joblib.delayed(Background.read)(row)
         for row in tqdm(photos, "backgrounds", disable=not verbose)
     )
-    splits = {}
+    splits: dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
     for split, share in (("train", 1.0), ("val", 0.2)):
         source = WindowSource(
             lesions=[x for x, row in zip(read, rows, strict=True) if x and row.split == split],
@@ -122,8 +122,15 @@ def train(
             )
             for start in starts
         )
-        splits[split] = tuple(np.concatenate(part) for part in zip(*chunks, strict=True))
-    module = _fit(*splits["train"], len(classes), epochs, random_state, verbose=verbose)
+        patches, labels = zip(*chunks, strict=True)
+        splits[split] = np.concatenate(patches), np.concatenate(labels)
+    module = _fit(
+        *splits["train"],
+        n_classes=len(classes),
+        epochs=epochs,
+        random_state=random_state,
+        verbose=verbose,
+    )
     classifier = ModuleClassifier(
         module, mean=_MEAN, std=_STD, classes=classes, input_size=INPUT_SIZE, context=context
     )
@@ -165,11 +172,15 @@ def _require_all(source: WindowSource, classes: Sequence[str], split: str) -> No
 
 def _drawn(n: int, *, seed: tuple[int, int]) -> list[Background]:
     cloths = [
-        Background(draw_cloth((192, 192), random_state=np.random.default_rng((*seed, 0, i))), skin=False)
+        Background(
+            draw_cloth((192, 192), random_state=np.random.default_rng((*seed, 0, i))), skin=False
+        )
         for i in range(n)
     ]
     skins = [
-        Background(draw_skin((192, 192), random_state=np.random.default_rng((*seed, 1, i))), skin=True)
+        Background(
+            draw_skin((192, 192), random_state=np.random.default_rng((*seed, 1, i))), skin=True
+        )
         for i in range(n // 2)
     ]
     return cloths + skins
@@ -178,10 +189,10 @@ def _drawn(n: int, *, seed: tuple[int, int]) -> list[Background]:
 def _fit(
     patches: NDArray[np.uint8],
     labels: NDArray[np.int64],
+    *,
     n_classes: int,
     epochs: int,
     random_state: int,
-    *,
     verbose: bool,
 ) -> "torch.nn.Sequential":
     import torch
@@ -192,7 +203,8 @@ def _fit(
     x, y = torch.from_numpy(patches), torch.from_numpy(labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
-        network = window_network(n_classes).to(memory_format=torch.channels_last)
+        network = window_network(n_classes)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
         )
@@ -201,17 +213,18 @@ def _fit(
         with tqdm(total=steps, desc="fitting", disable=not verbose) as bar:
             for _ in range(epochs):
                 order = torch.randperm(len(y))
-                for batch in order[: len(y) // _BATCH * _BATCH].split(_BATCH):
+                for batch in order[: len(y) // _BATCH * _BATCH].view(-1, _BATCH):
                     inputs = (_turned(x[batch]).permute(0, 3, 1, 2) / 255 - _MEAN) / _STD
                     loss = cross_entropy(network(inputs), y[batch])
                     optimiser.zero_grad()
-                    loss.backward()
+                    loss.backward()  # type: ignore[no-untyped-call]
                     optimiser.step()
                     schedule.step()
                     bar.update()
                     if bar.n % 20 == 0:
                         bar.set_postfix(loss=f"{loss.item():.3f}")
-    return network.to(memory_format=torch.contiguous_format).eval()
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return network.eval()
 
 
 def _turned(batch: "torch.Tensor") -> "torch.Tensor":
@@ -267,4 +280,8 @@ def _count(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
 def _versions() -> dict[str, str]:
     import torch
 
-    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }

@@ -173,13 +173,13 @@ class Lesion:
         ring = self.image[(d >= 0.1) & (d <= 0.5)]
         if len(ring) == 0:
             ring = self.image.reshape(-1, 3)
-        return np.maximum(np.median(ring, axis=0), 1).astype(np.float32)
+        return np.asarray(np.maximum(np.median(ring, axis=0), 1), np.float32)
 
     @cached_property
     def is_whole(self) -> bool:
         """Whether the picture's border leaves the outline uncut, so that it can be cut out."""
         edge = np.concatenate([self.mask[0], self.mask[-1], self.mask[:, 0], self.mask[:, -1]])
-        return np.count_nonzero(edge) < 0.1 * self.diameter
+        return bool(np.count_nonzero(edge) < 0.1 * self.diameter)
 
     @cached_property
     def _margins(self) -> NDArray[np.float64]:
@@ -239,4 +239,3 @@ class Background:
             return np.full(self.image.shape[:2], np.inf, np.float32)
         free = (~self.keep_clear).astype(np.uint8)
         return np.asarray(cv2.distanceTransform(free, cv2.DIST_L2, 3), np.float32)
-

@@ -14,7 +14,7 @@ colour, blur, noise, JPEG).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -144,7 +144,7 @@ class WindowSource:
 
     def _any_background(self, rng: np.random.Generator) -> Background:
         group = self.drawn if len(self.drawn) and rng.random() < 1 / 3 else self.backgrounds
-        return group[rng.integers(len(group))]
+        return group[int(rng.integers(len(group)))]
 
     def _background_window(self, photo: Background, rng: np.random.Generator) -> Patch:
         h, w = photo.image.shape[:2]
@@ -205,7 +205,7 @@ class WindowSource:
         image = cv2.warpAffine(lesion.image, matrix, size, flags=flags)
         ratio = np.minimum(image / lesion.skin_colour, 1.6)
         laid = ground * (1 + cover * rng.uniform(0.75, 1.0) * (ratio - 1))
-        return np.clip(laid + 0.5, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(laid + 0.5, 0, 255), np.uint8)
 
     def _cut(
         self,
@@ -220,7 +220,8 @@ class WindowSource:
             half = scale * self.input_size * 0.75
             r0, c0 = (max(0, int(x - half)) for x in centre)
             r1, c1 = (int(x + half) + 1 for x in centre)
-            image = cv2.blur(image[r0:r1, c0:c1], (round(scale), round(scale)))
+            blurred = cv2.blur(image[r0:r1, c0:c1], (round(scale), round(scale)))
+            image = np.asarray(blurred, np.uint8)
             matrix = matrix - np.array([[0, 0, c0], [0, 0, r0]])
         return np.asarray(
             cv2.warpAffine(
@@ -285,13 +286,14 @@ def _distract(patch: Patch, rng: np.random.Generator) -> Patch:
 def _camera(patch: Patch, rng: np.random.Generator) -> Patch:
     """Another light, another camera, another file."""
     size = patch.shape[0]
+    seen: NDArray[Any] = patch
     if rng.random() < 0.3:  # seen from further off, then enlarged
         small = max(12, round(size / rng.uniform(1.2, 3.0)))
-        patch = np.asarray(cv2.resize(patch, (small, small), interpolation=cv2.INTER_AREA))
-        patch = np.asarray(cv2.resize(patch, (size, size), interpolation=cv2.INTER_LINEAR))
+        seen = cv2.resize(seen, (small, small), interpolation=cv2.INTER_AREA)
+        seen = cv2.resize(seen, (size, size), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.4:
-        patch = np.asarray(cv2.GaussianBlur(patch, (0, 0), rng.uniform(0.3, 1.5)))
-    x = patch.astype(np.float32)
+        seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 1.5))
+    x = seen.astype(np.float32)
     grey = x.mean(axis=2, keepdims=True)
     x = grey + rng.uniform(0.5, 1.4) * (x - grey)
     x *= np.exp(rng.normal(0, 0.08, 3) + rng.normal(0, 0.18)).astype(np.float32)
@@ -303,8 +305,9 @@ def _camera(patch: Patch, rng: np.random.Generator) -> Patch:
         x *= (1 + slope[0] * ramp[:, None] + slope[1] * ramp)[:, :, None]
     if rng.random() < 0.5:
         x += rng.normal(0, rng.uniform(1, 8), x.shape)
-    patch = np.clip(x + 0.5, 0, 255).astype(np.uint8)
+    seen = np.clip(x + 0.5, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))]
-        patch = cv2.imdecode(cv2.imencode(".jpg", patch, quality)[1], cv2.IMREAD_COLOR)
-    return np.asarray(patch, np.uint8)
+        _, file = cv2.imencode(".jpg", seen, quality)
+        seen = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR))
+    return np.asarray(seen, np.uint8)

@@ -1,0 +1,135 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import slidewin
+from slidewin.cli import main
+from slidewin.finding import OUTPUTS
+from slidewin.output import write_png
+
+
+@pytest.fixture
+def model(network, tmp_path):
+    from slidewin.classifier import save_file
+
+    save_file(network, tmp_path / "model.safetensors")
+    return str(tmp_path / "model.safetensors")
+
+
+@pytest.fixture
+def photos(noise, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    write_png(folder / "hand.png", noise)
+    write_png(folder / "foot é.png", noise[:100])
+    return folder
+
+
+def summary(folder):
+    with (folder / "summary.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_locate_writes_a_folder_for_each_photo_and_one_table(photos, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    status = main(
+        ["locate", str(photos), "-o", str(out), "--classifier", model, "--lesion-size", "30%"]
+    )
+    assert status == 0
+    for stem in ("hand", "foot é"):
+        assert sorted(p.name for p in (out / stem).iterdir()) == sorted(OUTPUTS)
+    rows = summary(out)
+    assert [row["status"] for row in rows] == ["assessed", "assessed"]
+    assert {row["height"] for row in rows} == {"150", "100"}
+    settings = json.loads((out / "hand" / "settings.json").read_text())
+    assert settings["localiser"]["lesion_size"] == [45, 45]
+    assert "2 photos assessed, 0 failed" in capsys.readouterr().out
+
+
+def test_a_bad_photo_is_reported_and_the_others_are_done(photos, model, tmp_path, capsys):
+    (photos / "a_broken.jpg").write_bytes(b"\xff\xd8\xff but no JPEG")
+    missing = photos / "nobody.png"
+    out = tmp_path / "out"
+    arguments = ["locate", str(photos), str(missing), "-o", str(out), "--classifier", model]
+    assert main([*arguments, "--lesion-size", "40", "60", "--quiet"]) == 1
+    rows = {row["photo"].split("/")[-1]: row for row in summary(out)}
+    assert rows["hand.png"]["status"] == rows["foot é.png"]["status"] == "assessed"
+    for name in ("a_broken.jpg", "nobody.png"):
+        assert rows[name]["status"] == "failed"
+        assert name in rows[name]["error"]
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "a_broken.jpg" in captured.err
+
+
+def test_nothing_is_overwritten_unasked(photos, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["locate", str(photos / "hand.png"), "-o", str(out), "--classifier", model]
+    arguments += ["--lesion-size", "60", "--quiet"]
+    assert main(arguments) == 0
+    assert main(arguments) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite"]) == 0
+
+
+def test_two_photos_of_one_name_are_refused_before_anything_runs(photos, model, tmp_path, capsys):
+    other = tmp_path / "hand.png"
+    write_png(other, np.zeros((80, 80, 3), np.uint8))
+    out = tmp_path / "out"
+    status = main(
+        ["locate", str(photos / "hand.png"), str(other), "-o", str(out), "--classifier", model]
+    )
+    assert status == 2
+    assert "both be written to hand" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target", "wart"], "wart"),
+        (["--lesion-size", "big"], "24 96 or 4% 40%"),
+        (["--lesion-size", "1", "2", "3"], "smallest and the largest"),
+        (["--threshold", "7"], "threshold"),
+    ],
+)
+def test_wrong_options_are_reported_in_words(options, words, photos, model, tmp_path, capsys):
+    arguments = ["locate", str(photos / "hand.png"), "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--classifier", model, *options]) in (1, 2)
+    assert words in capsys.readouterr().err
+
+
+def test_a_missing_or_foreign_model_is_reported_in_words(photos, tmp_path, capsys):
+    arguments = ["locate", str(photos / "hand.png"), "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--classifier", str(tmp_path / "none.safetensors")]) == 2
+    assert "no such file" in capsys.readouterr().err
+    assert main([*arguments, "--classifier", str(tmp_path / "model.pkl")]) == 2
+    assert "safetensors" in capsys.readouterr().err
+
+
+def test_info_describes_a_classifier(model, capsys):
+    assert main(["info", model]) == 0
+    said = capsys.readouterr().out
+    for words in ("melanoma", "input_size=64", "threshold for lesion", "sha256", "torch"):
+        assert words in said
+
+
+def test_the_demo_finds_the_lesion_and_leaves_the_cloth_alone(tmp_path, capsys):
+    assert main(["demo", "-o", str(tmp_path / "demo")]) == 0
+    said = capsys.readouterr().out
+    assert "on the lesion" in said
+    assert "on the cloth" not in said
+    figure = slidewin.read_image(tmp_path / "demo" / "figure.png")
+    assert figure.shape[1] > figure.shape[0]
+    assert sorted(p.name for p in (tmp_path / "demo" / "sweep").iterdir()) == sorted(OUTPUTS)
+    assert main(["demo", "-o", str(tmp_path / "demo")]) == 2
+
+
+def test_no_output_calls_anything_benign(tmp_path, capsys):
+    main(["demo", "-o", str(tmp_path)])
+    written = [p.read_text(encoding="utf-8") for p in tmp_path.rglob("*.*json")]
+    for words in (capsys.readouterr().out, *written):
+        assert "benign" not in words.lower()
+        assert "no melanoma" not in words.lower()

@@ -1,0 +1,150 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from toys import SIDE, dark_middle
+
+import slidewin
+from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError, OutputExistsError
+from slidewin.finding import OUTPUTS, Finding
+from slidewin.heatmap import HeatLayer, HeatMap
+
+
+@pytest.fixture
+def photo():
+    """Grey, with a dark square of 12 px centred at row 40, column 70."""
+    photo = np.full((90, 120, 3), 220, np.uint8)
+    photo[34:46, 64:76] = 10
+    return photo
+
+
+@pytest.fixture
+def found(photo, dark):
+    return slidewin.locate(photo, dark, lesion_size=12, threshold=0.5)
+
+
+def test_a_dark_square_is_found_where_it_is(found):
+    (region,) = found.regions
+    assert region.centre == pytest.approx((40, 70), abs=3)
+    assert region.score == found.pixels.max()
+    top, left, bottom, right = region.bbox
+    assert found.mask[top:bottom, left:right].any()
+    assert found.mask.sum() == region.area
+    assert repr(found).startswith("Finding('lesion' by sliding window, photo 90 x 120 px, 1 at 0.5")
+
+
+def test_the_mask_holds_the_pixels_at_or_above_the_threshold(photo, dark):
+    found = slidewin.locate(photo, dark, lesion_size=12, threshold=0.5)
+    value = float(found.pixels[40, 70])
+    at = slidewin.locate(photo, dark, lesion_size=12, threshold=value)
+    assert at.mask[40, 70]
+
+
+def test_outside_the_region_of_interest_nothing_is_assessed(photo, dark, tmp_path):
+    roi = np.zeros(photo.shape[:2], bool)
+    roi[:, :60] = True
+    found = slidewin.locate(photo, dark, lesion_size=12, threshold=0.5, roi=roi)
+    assert found.regions == ()
+    np.testing.assert_array_equal(np.isnan(found.pixels), ~roi)
+    np.testing.assert_array_equal(found.assessed, roi)
+    found.save(tmp_path)
+    mask = slidewin.read_image(tmp_path / "mask.png")[:, :, 0]
+    np.testing.assert_array_equal(mask == 128, ~roi)
+    assert json.loads((tmp_path / "settings.json").read_text())["share_assessed"] == 0.5
+
+
+def test_saving_writes_what_was_found(found, tmp_path):
+    found.save(tmp_path / "new" / "folder")
+    folder = tmp_path / "new" / "folder"
+    assert sorted(p.name for p in folder.iterdir()) == sorted(OUTPUTS)
+    mask = slidewin.read_image(folder / "mask.png")[:, :, 0]
+    np.testing.assert_array_equal(mask == 255, found.mask)
+    assert slidewin.read_image(folder / "overlay.png").shape == found.photo.shape
+    assert slidewin.read_image(folder / "heatmap.png").shape == found.photo.shape
+    (feature,) = json.loads((folder / "regions.geojson").read_text())["features"]
+    ring = np.array(feature["geometry"]["coordinates"][0])
+    assert cv2.contourArea(ring.astype(np.float32)) == found.regions[0].area
+    np.testing.assert_array_equal(ring[:-1, ::-1], found.regions[0].contour)  # x before y in files
+
+
+def test_settings_say_what_made_the_files(found, tmp_path):
+    found.save(tmp_path)
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert settings["threshold"] == 0.5
+    assert settings["label"] == "lesion"
+    assert settings["localiser"]["lesion_size"] == [12, 12]
+    assert settings["photo"]["shape"] == [90, 120, 3]
+    assert len(settings["photo"]["sha256"]) == 64
+    assert settings["classifier"]["classes"] == ["background", "lesion"]
+    assert {"slidewin", "numpy", "torch"} <= settings["versions"].keys()
+
+
+def test_the_same_input_gives_the_same_files(photo, dark, tmp_path):
+    for name in ("a", "b"):
+        slidewin.locate(photo, dark, lesion_size=12).save(tmp_path / name)
+    for output in OUTPUTS:
+        assert (tmp_path / "a" / output).read_bytes() == (tmp_path / "b" / output).read_bytes()
+
+
+def test_nothing_is_overwritten_unasked_and_nothing_half_written(found, tmp_path):
+    (tmp_path / "mask.png").write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"mask.png there already.*--overwrite"):
+        found.save(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["mask.png"]
+    assert (tmp_path / "mask.png").read_text() == "mine"
+    found.save(tmp_path, overwrite=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(OUTPUTS)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(found, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        found.save(tmp_path / "file" / "below")
+
+
+def test_a_raw_map_goes_the_same_way(photo, tmp_path):
+    layer = HeatLayer([[0.0, 6.0]], rows=[45.0], cols=[30.0, 90.0])
+    heat = HeatMap(photo.shape, (layer,), method="by hand", unit="raw")
+    found = Finding(photo, heat, threshold=4.5, label="lesion")
+    (region,) = found.regions
+    assert region.bbox == (0, 75, 90, 120)
+    found.save(tmp_path)
+    assert json.loads((tmp_path / "settings.json").read_text())["heatmap_scale"] == [0, 9]
+
+
+def test_the_classifier_s_own_target_and_threshold_are_the_default(photo):
+    classifier = slidewin.load_classifier(
+        dark_middle,
+        classes=["background", "lesion"],
+        input_size=SIDE,
+        target="background",
+        thresholds={"background": 0.25},
+    )
+    found = slidewin.locate(photo, classifier, lesion_size=12)
+    assert (found.label, found.threshold) == ("background", 0.25)
+    assert slidewin.locate(photo, classifier, lesion_size=12, target="lesion").threshold == 0.5
+
+
+@pytest.mark.parametrize("threshold", [0, -1, 1.5, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused(threshold, photo, dark):
+    with pytest.raises(ArgumentError, match="threshold"):
+        slidewin.locate(photo, dark, lesion_size=12, threshold=threshold)
+
+
+def test_a_path_is_no_photo(dark):
+    with pytest.raises(ArgumentTypeError, match="photo"):
+        slidewin.locate("hand.jpg", dark)
+
+
+def test_photos_of_other_kinds_are_refused_in_words(dark):
+    for wrong in (
+        np.zeros((3, 40, 40), np.uint8),
+        np.zeros((1, 40, 40, 3), np.uint8),
+        np.zeros((40, 40), np.uint8),
+        np.zeros((0, 40, 3), np.uint8),
+        np.full((40, 40, 3), np.nan),
+        np.zeros((40, 40, 3), object),
+    ):
+        with pytest.raises(slidewin.SlidewinError, match="photo"):
+            slidewin.locate(wrong, dark)

@@ -1,0 +1,202 @@
+import csv
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from slidewin.classifier import load_classifier, save_file
+from slidewin.cli import main
+from slidewin.errors import ArgumentError
+from slidewin.output import write_png
+from slidewin.scene import draw_lesion, draw_skin
+from slidewin.training import read_table, train
+from slidewin.training.source import STORED_DIAMETER, Background, Lesion
+from slidewin.training.windows import WindowSource
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A table of drawn lesions with masks, and a folder of drawn photos without lesions."""
+    folder = tmp_path_factory.mktemp("data")
+    rows = []
+    for i in range(24):
+        skin = draw_skin((120, 120), random_state=i)
+        kind = "melanoma" if i % 2 else "mole"
+        image, mask = draw_lesion(
+            skin, centre=(60, 60), diameter=30 + i, random_state=i, kind=kind
+        )
+        write_png(folder / f"lesion{i}.png", image)
+        write_png(folder / f"mask{i}.png", mask.astype(np.uint8) * 255)
+        split = ("train", "train", "val", "test")[i // 6]
+        rows.append((f"lesion{i}.png", f"mask{i}.png", kind, split))
+    with (folder / "lesions.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("file", "mask", "label", "split"), *rows])
+    (folder / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        photo = cv2.resize(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8), (160, 120))
+        write_png(folder / "photos" / f"{i}.png", photo)
+    return folder
+
+
+def few(data, **options):
+    options = {"n_windows": 600, "n_drawn": 10, "epochs": 1, **options}
+    return train([data / "lesions.csv"], [data / "photos"], **options)
+
+
+def test_a_table_keeps_its_splits_and_never_opens_the_test_rows(data):
+    rows = read_table(data / "lesions.csv")
+    assert {row.split for row in rows} == {"train", "val"}
+    assert len(rows) == 18
+    assert rows[0].mask == data / "mask0.png"
+
+
+def test_a_folder_is_a_table_whose_validation_rows_are_drawn_by_name(data):
+    once, again = read_table(data / "photos"), read_table(data / "photos")
+    assert once == again
+    assert len(once) == 20
+    assert {row.split for row in read_table(data / "photos", validation=0.5)} == {"train", "val"}
+    assert {row.split for row in read_table(data / "photos", validation=0)} == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("", "no images"), ("path\na.png\n", "columns path.*'file'")]
+)
+def test_a_table_without_files_is_refused(content, words, tmp_path):
+    (tmp_path / "table.csv").write_text(content)
+    with pytest.raises(ArgumentError, match=words):
+        read_table(tmp_path / "table.csv")
+
+
+def test_a_missing_table_is_refused(tmp_path):
+    with pytest.raises(ArgumentError, match="nowhere.*CSV table or a folder"):
+        read_table(tmp_path / "nowhere")
+
+
+def test_a_lesion_is_kept_at_one_diameter(data):
+    row = read_table(data / "lesions.csv")[3]
+    lesion = Lesion.read(row, 2, context=2.0)
+    diameter = 2 * np.sqrt(lesion.mask.sum() / np.pi)
+    assert diameter == pytest.approx(STORED_DIAMETER, rel=0.03)
+    assert lesion.mask[tuple(lesion.inner.T)].all()
+    assert not lesion.mask[tuple(lesion.near.T)].any()
+    assert lesion.is_whole
+
+
+def test_a_close_up_without_a_mask_is_a_lesion_in_the_middle(data):
+    row = read_table(data / "photos")[0]
+    lesion = Lesion.read(row, 1, context=2.0)
+    middle = np.argwhere(lesion.mask).mean(axis=0)
+    assert middle == pytest.approx((np.array(lesion.mask.shape) - 1) / 2, abs=1)
+    # 60 px of 120 before, STORED_DIAMETER now: the short side is twice the lesion.
+    assert min(lesion.mask.shape) == pytest.approx(2 * STORED_DIAMETER, rel=0.05)
+
+
+def test_a_mask_of_another_size_is_refused(data, tmp_path):
+    row = read_table(data / "lesions.csv")[0]
+    write_png(tmp_path / "mask.png", np.zeros((10, 10), np.uint8))
+    from dataclasses import replace
+
+    with pytest.raises(ArgumentError, match="10 x 10.*120 x 120"):
+        Lesion.read(replace(row, mask=tmp_path / "mask.png"), 1, context=2.0)
+
+
+def source_of(lesion, backgrounds):
+    return WindowSource([lesion], backgrounds, [], n_classes=2, input_size=64, context=2.0)
+
+
+def test_windows_on_a_lesion_have_it_in_the_middle_and_windows_beside_it_do_not():
+    """A black disc on white skin says what every window shows."""
+    image = np.full((400, 400, 3), 255, np.uint8)
+    mask = np.zeros((400, 400), np.uint8)
+    cv2.circle(mask, (200, 200), STORED_DIAMETER // 2, 1, -1)
+    image[mask > 0] = 0
+    lesion = Lesion(image, mask.astype(bool), label=1)
+    skin = Background(np.full((200, 200, 3), 200, np.uint8) + np.eye(200, dtype=np.uint8)[..., None] * 50, skin=True)
+    source = source_of(lesion, [skin])
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        on, label = source._on_a_lesion(rng)
+        assert label == 1
+        assert on[31:33, 31:33].mean() < 110
+        beside, label = source._beside_a_lesion(rng)
+        assert label == 0
+        assert beside[31:33, 31:33].mean() > 110
+
+
+def test_no_window_overlaps_a_place_to_keep_clear_of():
+    image = np.random.default_rng(0).integers(100, 256, (200, 200, 3), dtype=np.uint8)
+    image[:, 120:] = 0
+    keep_clear = np.zeros((200, 200), bool)
+    keep_clear[:, 120:] = True
+    photo = Background(image, keep_clear)
+    lesion = Lesion(image, ~keep_clear, label=1)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        assert source_of(lesion, [photo])._background_window(photo, rng).min() > 0
+
+
+def test_the_same_seed_draws_the_same_windows(data):
+    rows = read_table(data / "lesions.csv")
+    lesions = [Lesion.read(row, 1 + (row.label == "melanoma"), context=2.0) for row in rows]
+    grounds = [Background.read(row) for row in read_table(data / "photos")]
+    source = WindowSource(lesions, grounds, [], n_classes=3, input_size=64, context=2.0)
+    patches, labels = source.draw(50, np.random.default_rng(3))
+    again, labels_again = source.draw(50, np.random.default_rng(3))
+    assert patches.shape == (50, 64, 64, 3)
+    assert set(labels) == {0, 1, 2}
+    np.testing.assert_array_equal(patches, again)
+    np.testing.assert_array_equal(labels, labels_again)
+
+
+def test_training_gives_a_classifier_with_its_history(data):
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    classifier = few(data)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+    assert list(classifier.classes_) == ["background", "other_lesion", "melanoma"]
+    assert classifier.thresholds.keys() == {"other_lesion", "melanoma", "lesion"}
+    assert classifier.about["lesions"]["train"] == {"mole": 6, "melanoma": 6}
+    assert 0 <= classifier.about["validation"]["auc_lesion_against_background"] <= 1
+    assert not classifier.module.training
+
+
+def test_the_same_seed_trains_the_same_weights_for_any_number_of_threads(data):
+    assert few(data).fingerprint() == few(data, n_jobs=2).fingerprint()
+    assert few(data).fingerprint() != few(data, random_state=1).fingerprint()
+
+
+def test_training_learns_to_tell_a_lesion_from_the_rest(data):
+    classifier = few(data, n_windows=3000, epochs=4)
+    assert classifier.about["validation"]["auc_lesion_against_background"] > 0.85
+
+
+def test_what_is_trained_can_be_saved_and_loaded(data, tmp_path):
+    classifier = few(data)
+    save_file(classifier, tmp_path / "m.safetensors")
+    loaded = load_classifier(tmp_path / "m.safetensors")
+    assert loaded.about == classifier.about
+    assert loaded.thresholds == classifier.thresholds
+    assert loaded.fingerprint() == classifier.fingerprint()
+
+
+def test_a_class_without_lesions_is_named(data):
+    with pytest.raises(ArgumentError, match=r"'train' has no images of wart"):
+        few(data, named=("melanoma", "wart"))
+
+
+def test_backgrounds_are_needed(data):
+    with pytest.raises(ArgumentError, match="backgrounds"):
+        train([data / "lesions.csv"], [])
+
+
+def test_the_shell_trains_too(data, tmp_path, capsys):
+    out = tmp_path / "model.safetensors"
+    arguments = ["train", "--lesions", str(data / "lesions.csv"), "--backgrounds"]
+    arguments += [str(data / "photos"), "-o", str(out), "--windows", "500", "--epochs", "1"]
+    assert main(arguments) == 0
+    assert "auc_lesion_against_background" in capsys.readouterr().out
+    assert "melanoma" in load_classifier(out).classes_
+    assert main(arguments) == 2
+    assert "--overwrite" in capsys.readouterr().err
