@@ -1,4 +1,4 @@
-"""Does the sweep point at the lesion? On photos with true masks or boxes, never trained on.
+"""Measure whether the sweep points at the lesion, on photos never trained on.
 
     python benchmarks/localisation.py DATA [-o DIR]
 
@@ -88,7 +88,10 @@ def nci(classifier: Classifier, options: argparse.Namespace) -> None:
 
 
 def locate(
-    photo: np.ndarray, classifier: Classifier, size: tuple[float, float], options: argparse.Namespace
+    photo: np.ndarray,
+    classifier: Classifier,
+    size: tuple[float, float],
+    options: argparse.Namespace,
 ) -> slidewin.Finding:
     return slidewin.locate(
         photo, classifier, lesion_size=size, target="lesion", n_jobs=options.n_jobs, verbose=0

@@ -6,6 +6,7 @@ The head stays a convolution as large as a window's feature map. Global average 
 changes nothing for one window (the map is 1 x 1) and lets a whole photo through as well.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch import nn
@@ -65,9 +66,10 @@ def window_network(n_classes: int, *, width: int = 32, dropout: float = 0.2) -> 
     >>> receptive_field(network[:-2])  # all but the pooling and flattening
     ReceptiveField(size=64, stride=8, start=0)
     """
-    if n_classes < 2:
+    if n_classes < 2 or width < 1:
         raise ArgumentError(
-            f"n_classes={n_classes}: a classifier needs at least 2 classes, background among them"
+            f"n_classes={n_classes}, width={width}: at least 2 classes are needed, background "
+            "among them, and 1 channel"
         )
     layers: list[nn.Module] = []
     channels = 3
@@ -109,12 +111,12 @@ class ReceptiveField(NamedTuple):
         return self.start + cell * self.stride + self.size / 2
 
 
-def receptive_field(layers: nn.Sequential) -> ReceptiveField | None:
+def receptive_field(layers: Iterable[nn.Module]) -> ReceptiveField | None:
     """Size, stride and start of the receptive field of a chain of layers.
 
     Parameters
     ----------
-    layers : torch.nn.Sequential
+    layers : torch.nn.Sequential, or other iterable of layers
         A chain of convolutions, poolings and pointwise layers, square kernels.
 
     Returns

@@ -40,14 +40,19 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = 
         )
     target = Path(path)
     part = target.parent / f".{secrets.token_hex(8)}.part"
+    claimed = False
     try:
         try:
             part.write_bytes(data)
             if not overwrite:
                 target.touch(exist_ok=False)  # claims the name: no other writer slips in between
+                claimed = True
             part.replace(target)
+            claimed = False
         finally:
             part.unlink(missing_ok=True)
+            if claimed:
+                target.unlink()
     except FileExistsError as error:
         message = f"{target}: is already there; choose another name, or pass overwrite=True"
         raise OutputExistsError(message) from error

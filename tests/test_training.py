@@ -23,9 +23,7 @@ def data(tmp_path_factory):
     for i in range(24):
         skin = draw_skin((120, 120), random_state=i)
         kind = "melanoma" if i % 2 else "mole"
-        image, mask = draw_lesion(
-            skin, centre=(60, 60), diameter=30 + i, random_state=i, kind=kind
-        )
+        image, mask = draw_lesion(skin, centre=(60, 60), diameter=30 + i, random_state=i, kind=kind)
         write_png(folder / f"lesion{i}.png", image)
         write_png(folder / f"mask{i}.png", mask.astype(np.uint8) * 255)
         split = ("train", "train", "val", "test")[i // 6]
@@ -70,7 +68,7 @@ def test_a_table_without_files_is_refused(content, words, tmp_path):
 
 
 def test_a_missing_table_is_refused(tmp_path):
-    with pytest.raises(ArgumentError, match="nowhere.*CSV table or a folder"):
+    with pytest.raises(ArgumentError, match=r"nowhere.*CSV table or a folder"):
         read_table(tmp_path / "nowhere")
 
 
@@ -98,7 +96,7 @@ def test_a_mask_of_another_size_is_refused(data, tmp_path):
     write_png(tmp_path / "mask.png", np.zeros((10, 10), np.uint8))
     from dataclasses import replace
 
-    with pytest.raises(ArgumentError, match="10 x 10.*120 x 120"):
+    with pytest.raises(ArgumentError, match=r"10 x 10.*120 x 120"):
         Lesion.read(replace(row, mask=tmp_path / "mask.png"), 1, context=2.0)
 
 
@@ -112,8 +110,11 @@ def test_windows_on_a_lesion_have_it_in_the_middle_and_windows_beside_it_do_not(
     mask = np.zeros((400, 400), np.uint8)
     cv2.circle(mask, (200, 200), STORED_DIAMETER // 2, 1, -1)
     image[mask > 0] = 0
-    lesion = Lesion(image, mask.astype(bool), label=1)
-    skin = Background(np.full((200, 200, 3), 200, np.uint8) + np.eye(200, dtype=np.uint8)[..., None] * 50, skin=True)
+    lesion = Lesion(image, mask.astype(bool), 1, Background(image, mask.astype(bool)))
+    skin = Background(
+        np.full((200, 200, 3), 200, np.uint8) + np.eye(200, dtype=np.uint8)[..., None] * 50,
+        skin=True,
+    )
     source = source_of(lesion, [skin])
     rng = np.random.default_rng(0)
     for _ in range(40):
@@ -131,10 +132,10 @@ def test_no_window_overlaps_a_place_to_keep_clear_of():
     keep_clear = np.zeros((200, 200), bool)
     keep_clear[:, 120:] = True
     photo = Background(image, keep_clear)
-    lesion = Lesion(image, ~keep_clear, label=1)
+    lesion = Lesion(image, ~keep_clear, 1, photo)
     rng = np.random.default_rng(0)
     for _ in range(60):
-        assert source_of(lesion, [photo])._background_window(photo, rng).min() > 0
+        assert source_of(lesion, [photo])._any_place(photo, rng).patch.min() > 0
 
 
 def test_the_same_seed_draws_the_same_windows(data):
@@ -142,12 +143,14 @@ def test_the_same_seed_draws_the_same_windows(data):
     lesions = [Lesion.read(row, 1 + (row.label == "melanoma"), context=2.0) for row in rows]
     grounds = [Background.read(row) for row in read_table(data / "photos")]
     source = WindowSource(lesions, grounds, [], n_classes=3, input_size=64, context=2.0)
-    patches, labels = source.draw(50, np.random.default_rng(3))
-    again, labels_again = source.draw(50, np.random.default_rng(3))
+    patches, labels, kinds = source.draw(50, np.random.default_rng(3))
+    again, labels_again, kinds_again = source.draw(50, np.random.default_rng(3))
     assert patches.shape == (50, 64, 64, 3)
     assert set(labels) == {0, 1, 2}
     np.testing.assert_array_equal(patches, again)
     np.testing.assert_array_equal(labels, labels_again)
+    np.testing.assert_array_equal(kinds, kinds_again)
+    assert (labels[kinds > 0] == 0).all()
 
 
 def test_training_gives_a_classifier_with_its_history(data):

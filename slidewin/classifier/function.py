@@ -1,5 +1,7 @@
 """Adapters for scikit-learn estimators and for any function."""
 
+import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -65,37 +67,46 @@ class EstimatorClassifier(Classifier):
             raise ClassifierError(
                 f"{type(estimator).__name__} has no classes_; fit it before it is swept"
             )
-        if classes is not None and len(classes) != len(known):
-            raise ArgumentError(
-                f"classes={list(classes)}: {len(classes)} labels for an estimator of {len(known)} "
-                f"classes; name its classes_ {list(known)}, in their order"
-            )
+        name = type(estimator).__name__
         features = getattr(estimator, "n_features_in_", None)
-        if input_size is None:
-            input_size = _side_of(features, type(estimator).__name__)
-        elif features not in (None, input_size * input_size * 3):
+        super().__init__(
+            classes=known if classes is None else classes,
+            input_size=_side_of(features, name) if input_size is None else input_size,
+            **description,
+        )
+        if len(self.classes_) != len(known):
             raise ArgumentError(
-                f"input_size={input_size}: patches of {input_size} x {input_size} x 3 have "
-                f"{input_size * input_size * 3} values, and {type(estimator).__name__} was fitted "
-                f"on {features}"
+                f"classes={self._labels()}: {len(self.classes_)} labels for an estimator of "
+                f"{len(known)} classes; name its classes_ {[str(label) for label in known]}, in "
+                "their order"
             )
-        labels = [str(label) for label in (known if classes is None else classes)]
-        super().__init__(classes=labels, input_size=input_size, **description)
+        side, values = self.input_size, self.input_size**2 * 3
+        if features not in (None, values):
+            raise ArgumentError(
+                f"input_size={side}: patches of {side} x {side} x 3 have {values} values, and "
+                f"{name} was fitted on {features}"
+            )
         self.estimator = estimator
 
     def _predict(self, patches: NDArray[np.uint8]) -> Any:
         return self.estimator.predict_proba(patches.reshape(len(patches), -1))
 
-    def fingerprint(self) -> str:
-        """Hash of the estimator's parameters and fitted state."""
-        return str(joblib.hash((self.estimator, self._labels(), self.input_size), hash_name="sha1"))
+    def fingerprint(self) -> str | None:
+        """Hash of the estimator's parameters and fitted state; None where it cannot be pickled."""
+        state = (self.estimator, self._labels(), self.input_size)
+        try:
+            return str(joblib.hash(state, hash_name="sha1"))
+        except (pickle.PicklingError, TypeError, AttributeError):
+            return None
 
 
 def _side_of(features: int | None, name: str) -> int:
-    side = round((features / 3) ** 0.5) if features else 0
-    if not features or side * side * 3 != features:
+    if features is None:
+        raise ArgumentError(f"input_size: {name} does not say on what it was fitted; pass one")
+    side = math.isqrt(features // 3)
+    if side * side * 3 != features:
         raise ArgumentError(
             f"input_size: {name} was fitted on {features} features, which are not S * S * 3 for "
-            "any S; pass input_size="
+            "any S; fit it on patches reshaped to rows, or put what it needs into a pipeline"
         )
     return side

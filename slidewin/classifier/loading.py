@@ -1,9 +1,10 @@
 """One door for every classifier."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from slidewin.classifier.function import EstimatorClassifier, FunctionClassifier
 from slidewin.classifier.module import ModuleClassifier
@@ -78,7 +79,7 @@ def load_classifier(
     >>> classifier.predict_proba(np.zeros((1, 8, 8, 3), np.uint8))
     array([[0., 1.]], dtype=float32)
     """
-    description = {
+    description: dict[str, Any] = {
         "classes": classes,
         "input_size": input_size,
         "context": context,
@@ -87,7 +88,7 @@ def load_classifier(
     }
     for_modules = {"mean": mean, "std": std, "logits": logits}
     given = [name for name, value in (description | for_modules).items() if value is not None]
-    if source is None or isinstance(source, str | os.PathLike) or isinstance(source, Classifier):
+    if source is None or isinstance(source, str | os.PathLike | Classifier):
         if given:
             raise ArgumentError(
                 f"{', '.join(given)}: a saved classifier has its own description; leave them out"
@@ -98,6 +99,10 @@ def load_classifier(
             with as_file(files("slidewin") / "models" / "default.safetensors") as path:
                 return load_file(path)
         return load_file(os.fspath(source))
+    if isinstance(source, type):
+        raise ArgumentTypeError(
+            f"source: found the class {source.__name__}; give an instance of it, trained or fitted"
+        )
     is_module = _is_module(source)
     surplus = [name for name, value in for_modules.items() if value is not None]
     if surplus and not is_module:
@@ -118,13 +123,14 @@ def load_classifier(
             f"{' and '.join(missing)}: needed for {type(source).__name__}, e.g. "
             "classes=['background', 'melanoma'], input_size=64"
         )
-    if is_module:
+    if _is_module(source):
         return ModuleClassifier(
             source, mean=mean, std=std, logits=True if logits is None else logits, **description
         )
     return FunctionClassifier(source, **description)
 
 
-def _is_module(source: Any) -> bool:
+def _is_module(source: object) -> "TypeGuard[nn.Module]":
     # Whoever has a module has imported torch; nobody else should pay for it.
-    return any(base.__module__.startswith("torch.nn") for base in type(source).__mro__)
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.nn.Module)

@@ -1,8 +1,9 @@
 """What every classifier looks like to the rest of slidewin, whoever made it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,11 @@ class Classifier(ABC):
         target: str | None = None,
         thresholds: Mapping[str, float] | None = None,
     ) -> None:
+        if isinstance(classes, str) or not isinstance(classes, Iterable):
+            raise ArgumentTypeError(
+                f"classes={classes!r}: give a sequence of labels, such as "
+                "['background', 'melanoma']"
+            )
         labels = [str(c) for c in classes]
         if len(labels) < 2 or len(set(labels)) < len(labels):
             raise ArgumentError(
@@ -70,7 +76,7 @@ class Classifier(ABC):
             )
         if input_size < 2:
             raise ArgumentError(f"input_size={input_size}: at least 2 pixels are needed")
-        context = _DEFAULT_CONTEXT if context is None else float(context)
+        context = _DEFAULT_CONTEXT if context is None else _number(context, "context")
         if not 1 <= context < np.inf:
             raise ArgumentError(
                 f"context={context}: the window's side over the lesion's diameter is at least 1; "
@@ -81,7 +87,14 @@ class Classifier(ABC):
         self.context = context
         self.target = labels[-1] if target is None else target
         self.target_columns(self.target)  # refuses a target that no class answers to
-        self.thresholds = {str(k): float(v) for k, v in (thresholds or {}).items()}
+        thresholds = {} if thresholds is None else thresholds
+        if not isinstance(thresholds, Mapping):
+            raise ArgumentTypeError(
+                f"thresholds={thresholds!r}: give one for each target, such as {{'melanoma': 0.7}}"
+            )
+        self.thresholds = {
+            str(name): _number(value, f"thresholds[{name!r}]") for name, value in thresholds.items()
+        }
         for name, value in self.thresholds.items():
             self.target_columns(name)
             if not 0 < value <= 1:
@@ -107,14 +120,18 @@ class Classifier(ABC):
         ArgumentError
             If the patches have another shape or dtype.
         ClassifierError
-            If the classifier raised, or returned anything but probabilities.
+            If the classifier returned anything but probabilities. What it raises itself is
+            passed on.
         """
-        patches = np.asarray(patches)
-        wanted = (self.input_size, self.input_size, 3)
-        if patches.ndim != 4 or patches.shape[1:] != wanted or patches.dtype != np.uint8:
+        side = self.input_size
+        wanted = f"this classifier takes (n, {side}, {side}, 3) of uint8, RGB"
+        try:
+            patches = np.asarray(patches)
+        except ValueError as error:
+            raise ArgumentError(f"patches: no one array ({error}); {wanted}") from error
+        if patches.shape[1:] != (side, side, 3) or patches.dtype != np.uint8:
             raise ArgumentError(
-                f"patches: found shape {patches.shape} of {patches.dtype}; this classifier takes "
-                f"(n, {wanted[0]}, {wanted[1]}, 3) of uint8, RGB"
+                f"patches: found shape {patches.shape} of {patches.dtype}; {wanted}"
             )
         if len(patches) == 0:
             return np.empty((0, len(self.classes_)), np.float32)
@@ -125,7 +142,13 @@ class Classifier(ABC):
         """Return probabilities (n, k) for patches (n, S, S, 3), n >= 1, unchecked."""
 
     def _checked(self, returned: Any, n: int) -> NDArray[np.float32]:
-        values = np.asarray(returned)
+        try:
+            values = np.asarray(returned)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ClassifierError(
+                f"the classifier returned {type(returned).__name__}, which is no array of "
+                f"probabilities ({error})"
+            ) from error
         k = len(self.classes_)
         if values.shape != (n, k):
             raise ClassifierError(
@@ -136,20 +159,25 @@ class Classifier(ABC):
             raise ClassifierError(
                 f"the classifier returned {values.dtype}; probabilities in [0, 1] are needed"
             )
-        values = values.astype(np.float32)
+        if np.isnan(values).any():
+            raise ClassifierError(
+                f"the classifier returned NaN for {np.isnan(values).any(axis=1).sum()} of {n} "
+                "patches; probabilities in [0, 1] are needed. Look for NaN in its weights"
+            )
         low, high = float(values.min()), float(values.max())
         if not (low >= -_ROW_TOLERANCE and high <= 1 + _ROW_TOLERANCE):
             raise ClassifierError(
                 f"the classifier returned values from {low:.4g} to {high:.4g}; probabilities in "
                 "[0, 1] are needed. If these are logits, apply softmax first"
             )
-        sums = values.sum(axis=1)
+        probabilities: NDArray[np.float32] = values.astype(np.float32)
+        sums = probabilities.sum(axis=1)
         if np.abs(sums - 1).max() > _ROW_TOLERANCE:
             raise ClassifierError(
                 f"the classifier's rows sum to {sums.min():.4g} ... {sums.max():.4g}; the "
                 f"probabilities of the classes {self._labels()} must sum to 1"
             )
-        return np.clip(values, 0, 1)
+        return probabilities.clip(0, 1)
 
     def target_columns(self, target: str | None = None) -> list[int]:
         """Columns whose probabilities add up to that of a target.
@@ -180,11 +208,13 @@ class Classifier(ABC):
         self, probabilities: NDArray[np.float32], target: str | None = None
     ) -> NDArray[np.float32]:
         """Probability (n,) of a target from probabilities (n, k) of the classes."""
-        return np.minimum(probabilities[:, self.target_columns(target)].sum(axis=1), 1)
+        summed: NDArray[np.float32] = probabilities[:, self.target_columns(target)].sum(axis=1)
+        return summed.clip(max=1)
 
     def threshold(self, target: str | None = None) -> float:
-        """Default threshold of a target."""
-        return self.thresholds.get(target or self.target, _DEFAULT_THRESHOLD)
+        """Default threshold of a target, by default of the classifier's own."""
+        self.target_columns(target)  # refuses a target that no class answers to
+        return self.thresholds.get(self.target if target is None else target, _DEFAULT_THRESHOLD)
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
@@ -203,3 +233,9 @@ class Classifier(ABC):
             f"{type(self).__name__}(classes={self._labels()}, input_size={self.input_size}, "
             f"context={self.context:g}, target={self.target!r})"
         )
+
+
+def _number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ArgumentTypeError(f"{name}={value!r}: a number is needed")
+    return float(value)

@@ -6,8 +6,6 @@ or built; nothing in the file is executed.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,7 @@ from slidewin.errors import ClassifierError, ModelFileError
 from slidewin.output import write_bytes
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 __all__ = ["load_file", "save_file"]
 
@@ -26,7 +24,14 @@ _KEY = "slidewin"
 # Constructor arguments of each layer that can be stored, under the names of their attributes.
 _LAYERS: dict[str, tuple[str, ...]] = {
     "AdaptiveAvgPool2d": ("output_size",),
-    "AvgPool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+    "AvgPool2d": (
+        "kernel_size",
+        "stride",
+        "padding",
+        "ceil_mode",
+        "count_include_pad",
+        "divisor_override",
+    ),
     "BatchNorm2d": ("num_features", "eps", "momentum", "affine", "track_running_stats"),
     "Conv2d": (
         "in_channels",
@@ -37,17 +42,18 @@ _LAYERS: dict[str, tuple[str, ...]] = {
         "dilation",
         "groups",
         "bias",
+        "padding_mode",
     ),
-    "Dropout": ("p",),
-    "Dropout2d": ("p",),
-    "ELU": ("alpha",),
+    "Dropout": ("p", "inplace"),
+    "Dropout2d": ("p", "inplace"),
+    "ELU": ("alpha", "inplace"),
     "Flatten": ("start_dim", "end_dim"),
     "GELU": ("approximate",),
-    "LeakyReLU": ("negative_slope",),
+    "LeakyReLU": ("negative_slope", "inplace"),
     "Linear": ("in_features", "out_features", "bias"),
     "MaxPool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
-    "ReLU": (),
-    "SiLU": (),
+    "ReLU": ("inplace",),
+    "SiLU": ("inplace",),
     "Sigmoid": (),
     "Softmax": ("dim",),
     "Tanh": (),
@@ -68,9 +74,11 @@ def save_file(classifier: Classifier, path: str | Path, *, overwrite: bool = Fal
     Raises
     ------
     ClassifierError
-        If it is no such classifier.
-    OutputExistsError
-        If the file is there and ``overwrite`` is false.
+        If it is no such classifier, or has what a file cannot hold.
+    ModelFileError
+        If the path does not end in ``.safetensors``.
+    OutputError
+        If the file cannot be written; OutputExistsError if it is there and ``overwrite`` is false.
     """
     from safetensors.torch import save
 
@@ -93,11 +101,25 @@ def save_file(classifier: Classifier, path: str | Path, *, overwrite: bool = Fal
         "logits": classifier.logits,
         "about": classifier.about,
     }
+    try:
+        text = json.dumps(description)
+    except (TypeError, ValueError) as error:
+        raise ClassifierError(
+            f"about: cannot be written as JSON ({error}); use Python's own numbers, texts, lists "
+            "and dicts"
+        ) from error
+    # Copies, because safetensors refuses layers that share their weights.
     tensors = {
-        name: tensor.detach().cpu().contiguous()
+        name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in classifier.module.state_dict().items()
     }
-    write_bytes(path, save(tensors, {_KEY: json.dumps(description)}), overwrite=overwrite)
+    if not _is_kept(classifier, text, tensors):
+        raise ClassifierError(
+            "the module would not come back from a file as it is, because a layer was changed "
+            "after it was made (pruned, parametrised, ...) or has an option that is not kept; "
+            "make a torch.nn.Sequential of plain layers and load its weights"
+        )
+    write_bytes(path, save(tensors, {_KEY: text}), overwrite=overwrite)
 
 
 def load_file(path: str | Path) -> ModuleClassifier:
@@ -108,7 +130,6 @@ def load_file(path: str | Path) -> ModuleClassifier:
     ModelFileError
         If the file is missing, damaged, or not one of slidewin's.
     """
-    import torch
     from safetensors import SafetensorError, safe_open
 
     path = _with_suffix(Path(path))
@@ -128,29 +149,46 @@ def load_file(path: str | Path) -> ModuleClassifier:
             "they belong to. Build the network, load the weights into it and pass the module: "
             "load_classifier(module, classes=..., input_size=...)"
         )
-    with _described(path):
-        description = json.loads(metadata[_KEY])
-        if description["format"] != _FORMAT:
-            raise ModelFileError(
-                f"{path}: written in format {description['format']!r}; this version of slidewin "
-                f"reads {_FORMAT!r}. Update slidewin"
-            )
-        # On the meta device nothing is allocated, whatever sizes the description claims.
-        with torch.device("meta"):
-            module = _build(description["layers"])
-        module.load_state_dict(tensors, assign=True)
-        return ModuleClassifier(
-            module.eval(),
-            mean=description["mean"],
-            std=description["std"],
-            logits=description["logits"],
-            about=description["about"],
-            classes=description["classes"],
-            input_size=description["input_size"],
-            context=description["context"],
-            target=description["target"],
-            thresholds=description["thresholds"],
-        )
+    try:
+        return _restore(metadata[_KEY], tensors)
+    except (
+        Exception
+    ) as error:  # whatever is wrong in a description is one error that names the file
+        raise ModelFileError(
+            f"{path}: its description does not fit its weights or this version of slidewin "
+            f"({type(error).__name__}: {error}); update slidewin, or save the model again"
+        ) from error
+
+
+def _restore(text: str, tensors: "dict[str, Tensor]") -> ModuleClassifier:
+    import torch
+
+    description = json.loads(text)
+    if description["format"] != _FORMAT:
+        raise ValueError(f"format {description['format']!r}, where {_FORMAT!r} is read")
+    # On the meta device nothing is allocated, whatever sizes the description claims.
+    with torch.device("meta"):
+        module = _build(description["layers"])
+    module.load_state_dict(tensors, assign=True)
+    return ModuleClassifier(
+        module.eval(),
+        mean=description["mean"],
+        std=description["std"],
+        logits=description["logits"],
+        about=description["about"],
+        classes=description["classes"],
+        input_size=description["input_size"],
+        context=description["context"],
+        target=description["target"],
+        thresholds=description["thresholds"],
+    )
+
+
+def _is_kept(classifier: ModuleClassifier, text: str, tensors: "dict[str, Tensor]") -> bool:
+    try:
+        return _restore(text, tensors).fingerprint() == classifier.fingerprint()
+    except RuntimeError:  # the tensors do not fit the layers
+        return False
 
 
 def _with_suffix(path: Path) -> Path:
@@ -163,39 +201,27 @@ def _with_suffix(path: Path) -> Path:
     return path
 
 
-@contextmanager
-def _described(path: Path) -> Iterator[None]:
-    """Whatever is wrong inside a description is one error that names the file."""
-    try:
-        yield
-    except ModelFileError:
-        raise
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelFileError(
-            f"{path}: its description does not fit its weights or this version of slidewin "
-            f"({type(error).__name__}: {error}); save the model again"
-        ) from error
-
-
 def _describe(module: "nn.Module") -> list[dict[str, Any]]:
     from torch import nn
 
-    if not isinstance(module, nn.Sequential):
+    if type(module) is not nn.Sequential:
         raise ClassifierError(
             f"{type(module).__name__} cannot be saved without its code; only a torch.nn.Sequential "
             f"of these layers can: {', '.join(_LAYERS)}"
         )
     layers = []
-    for layer in module:
+    for index, (name, layer) in enumerate(module._modules.items()):
         kind = type(layer).__name__
         if kind not in _LAYERS or type(layer) is not getattr(nn, kind):
             raise ClassifierError(
                 f"the layer {kind} cannot be saved without its code; these can: "
                 f"{', '.join(_LAYERS)}"
             )
-        options = {name: getattr(layer, name) for name in _LAYERS[kind]}
+        options = {option: getattr(layer, option) for option in _LAYERS[kind]}
         if "bias" in options:
             options["bias"] = layer.bias is not None
+        if name != str(index):
+            options["name"] = name
         layers.append({"kind": kind, **options})
     return layers
 
@@ -203,12 +229,16 @@ def _describe(module: "nn.Module") -> list[dict[str, Any]]:
 def _build(layers: list[dict[str, Any]]) -> "nn.Sequential":
     from torch import nn
 
-    built = []
-    for layer in layers:
+    built = nn.Sequential()
+    for index, layer in enumerate(layers):
         kind = layer["kind"]
         if kind not in _LAYERS:
             raise ValueError(f"unknown layer {kind!r}; known are {', '.join(_LAYERS)}")
-        # Lists from JSON become the tuples that layers keep.
-        options = {n: tuple(v) if isinstance(v := layer[n], list) else v for n in _LAYERS[kind]}
-        built.append(getattr(nn, kind)(**options))
-    return nn.Sequential(*built)
+        # Lists from JSON become the tuples that layers keep; what is not given is torch's default.
+        options = {
+            option: tuple(value) if isinstance(value := layer[option], list) else value
+            for option in _LAYERS[kind]
+            if option in layer
+        }
+        built.add_module(layer.get("name", str(index)), getattr(nn, kind)(**options))
+    return built

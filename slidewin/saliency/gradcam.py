@@ -4,6 +4,7 @@ The maps of the usual libraries are stretched per photo so that something always
 is not: values are raw, comparable from photo to photo for one network, and have no unit.
 """
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GradCAM"]
 
+# A hook sees whatever passes through its module, so one photo at a time.
+_ALONE = Lock()
+
 
 class GradCAM:
     """Gradient-weighted class activation maps of a torch classifier: a localiser.
@@ -32,7 +36,8 @@ class GradCAM:
         Made from a torch module by :func:`slidewin.load_classifier`.
     target : str, optional
         As for the sweep; the classifier's own by default. For a target of several classes the
-        score is the log of their summed exponentials.
+        score is the log of their summed exponentials, or the sum of their probabilities where the
+        module returns these.
     layer : str, optional
         Name of the layer, as in ``module.named_modules()``. By default the last one whose output
         has more than one cell.
@@ -43,7 +48,10 @@ class GradCAM:
     Notes
     -----
     Computed by torchcam without its normalisation. On a photo as it is, memory grows by some 300
-    bytes a pixel for the default network.
+    bytes a pixel for the default network. Meanwhile no other thread may use the module.
+
+    A cell stands at the centre of its receptive field in a ``torch.nn.Sequential`` of plain layers;
+    in other modules the cells are taken to be spread evenly, as they are in padded networks.
 
     References
     ----------
@@ -99,7 +107,9 @@ class GradCAM:
         Raises
         ------
         ArgumentError
-            If the photo is smaller than what the network needs.
+            If the photo is smaller than what the network needs, or the layer has no map.
+        ClassifierError
+            If the network does not take the photo, or returns no class scores for it.
         MissingPackageError
             If torchcam is not installed.
         """
@@ -114,8 +124,8 @@ class GradCAM:
                 f"photo: {height} x {width} pixels are fewer than the {side} that the network "
                 "needs along each side; use on='input'"
             )
-        with self.classifier.borrowed():
-            layer = self._last_layer() if self.layer is None else self.layer
+        with _ALONE, self.classifier.borrowed():
+            layer = self._hooked_layer()
             values = self._cam(seen, layer)
         rows, cols = (
             self._centres(cells, layer, length) * of / length
@@ -139,35 +149,48 @@ class GradCAM:
                 "Grad-CAM needs torchcam: pip install 'slidewin[cam]'"
             ) from error
         columns = self.classifier.target_columns(self.target)
-        binary = len(self.classifier.classes_) == 2
+        k = len(self.classifier.classes_)
 
-        def score(logits: "torch.Tensor") -> "torch.Tensor":
-            logits = logits.reshape(-1)
-            if len(logits) == 1 and binary:  # one number, which speaks for the second class
-                return logits[0] if columns == [1] else -logits[0]
-            return logits[columns].logsumexp(0)
+        def score(scores: "torch.Tensor") -> "torch.Tensor":
+            scores = scores.reshape(-1)
+            if len(scores) < k:  # one number, which speaks for the second class
+                return scores[0] if columns == [1] else -scores[0]
+            scores = scores[columns]
+            return scores.logsumexp(0) if self.classifier.logits else scores.sum()
 
         module = self.classifier.module
-        with torch.enable_grad(), Extractor(module, layer) as extractor:
-            # Gradients are asked for at the input too, so that frozen weights do no harm.
-            output = module(self.classifier.to_input(image[None]).requires_grad_())
-            (cam,) = extractor(scores=output, targets=score, normalized=False)
-        return cam[0].float().cpu().numpy()
+        try:
+            with torch.enable_grad(), Extractor(module, layer) as extractor:
+                # Gradients are asked for at the input too, so that frozen weights do no harm.
+                output = module(self.classifier.to_input(image[None]).requires_grad_())
+                one_each = output.shape == (1, k) or (k == 2 and output.shape in ((1, 1), (1,)))
+                if not one_each:
+                    raise ClassifierError(
+                        f"the module returned shape {tuple(output.shape)} for one photo; "
+                        f"(1, {k}) is needed, a score for each class"
+                    )
+                if not output.isfinite().all():  # torchcam would take NaN for 0
+                    raise ClassifierError("the module returned NaN or infinity for this photo")
+                (cam,) = extractor(scores=output, targets=score, normalized=False)
+        except RuntimeError as error:
+            raise ClassifierError(
+                f"Grad-CAM fails on layer {layer!r} for an input of {image.shape[0]} x "
+                f"{image.shape[1]} pixels; try on='input' or another layer ({error})"
+            ) from error
+        values: NDArray[np.float32] = cam[0].float().cpu().numpy()
+        return values
 
-    def _last_layer(self) -> str:
-        """The last layer to finish that has more than one cell."""
+    def _hooked_layer(self) -> str:
+        """The layer asked for, or the last to finish that has more than one cell."""
         import torch
 
-        found: list[str] = []
+        cells: dict[str, int] = {}  # of each layer that returns a map, in the order of finishing
 
         def note(name: str) -> Any:
             def hook(_: "nn.Module", __: Any, output: Any) -> None:
-                if (
-                    isinstance(output, torch.Tensor)
-                    and output.ndim == 4
-                    and output[0, 0].numel() > 1
-                ):
-                    found.append(name)
+                if isinstance(output, torch.Tensor) and output.ndim == 4:
+                    cells.pop(name, None)
+                    cells[name] = output[0, 0].numel()
 
             return hook
 
@@ -179,11 +202,19 @@ class GradCAM:
         finally:
             for handle in handles:
                 handle.remove()
-        if not found:
+        if self.layer in cells:
+            return self.layer
+        if self.layer is not None:
+            raise ArgumentError(
+                f"layer={self.layer!r}: returns no map of shape (n, channels, height, width); "
+                f"these do: {', '.join(cells)}"
+            )
+        maps = [name for name, n in cells.items() if n > 1]
+        if not maps:
             raise ClassifierError(
                 "the module has no layer with a map of more than one cell, which Grad-CAM needs"
             )
-        return found[-1]
+        return maps[-1]
 
     def _centres(self, cells: int, layer: str, length: int) -> NDArray[np.float64]:
         """Centres of a feature map's cells along one axis of the network's input."""
@@ -192,9 +223,10 @@ class GradCAM:
         from slidewin.network import receptive_field
 
         module = self.classifier.module
-        if isinstance(module, nn.Sequential) and layer.isdigit():
-            field = receptive_field(module[: int(layer) + 1])
-            if field is not None:
-                return np.array([field.centre(i) for i in range(cells)], np.float64)
+        layers = list(module) if isinstance(module, nn.Sequential) else []
+        # A layer may stand in a chain more than once; what is kept is its last output.
+        ends = [i for i, other in enumerate(layers) if other is module.get_submodule(layer)]
+        if ends and (field := receptive_field(layers[: ends[-1] + 1])) is not None:
+            return np.array([field.centre(i) for i in range(cells)], np.float64)
         # Padded networks spread their cells evenly over the input.
         return (np.arange(cells) + 0.5) * length / cells

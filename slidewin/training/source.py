@@ -6,7 +6,7 @@ table. A folder stands for a table of all images below it.
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from zlib import crc32
@@ -24,6 +24,7 @@ __all__ = ["Background", "Lesion", "Row", "read_table"]
 # jitter of scale, small enough that thousands fit in memory.
 STORED_DIAMETER = 64
 _SMALLEST_DIAMETER = 12
+_LONGEST = 1024  # longer side of a background: what a window may show of it at the most is half
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,62 @@ def _lot(name: str) -> float:
 
 
 @dataclass(frozen=True, eq=False)
+class Background:
+    """A photo without lesions, or with the places to keep clear of.
+
+    Attributes
+    ----------
+    image : ndarray of shape (h, w, 3), uint8
+    keep_clear : ndarray of shape (h, w), bool, or None
+        No window overlaps the places that are True here.
+    skin : ndarray of shape (h, w), bool, or None
+        Where skin is. A lesion laid on skin counts as a lesion, a lesion laid on anything else as
+        background. None goes by the colour of each window.
+    """
+
+    image: NDArray[np.uint8]
+    keep_clear: NDArray[np.bool_] | None = None
+    skin: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def read(cls, row: Row) -> "Background":
+        """Read a photo without lesions."""
+        mask = None if row.mask is None else read_image(row.mask)[:, :, 0]
+        return cls.shrunk(read_image(row.file), mask)
+
+    @classmethod
+    def all_skin(cls, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> "Background":
+        """A picture of skin, the lesion's mask in it to be kept clear of."""
+        photo = cls.shrunk(image, mask)
+        return replace(photo, skin=np.broadcast_to(True, photo.image.shape[:2]))
+
+    @classmethod
+    def shrunk(cls, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> "Background":
+        """Keep a photo at no more than ``_LONGEST`` pixels along its longer side."""
+        scale = _LONGEST / max(image.shape[:2])
+        if scale < 1:
+            size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+            if mask is not None:
+                mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return cls(image, None if mask is None or not mask.any() else mask > 0)
+
+    def is_clear(self, row: float, col: float, half: float) -> bool:
+        """Whether a window centred here, of this half side and any angle, may be used."""
+        reach = half * np.sqrt(2)
+        return self.keep_clear is None or not _box(self.keep_clear, row, col, reach).any()
+
+    def skin_share(self, row: float, col: float, reach: float) -> float | None:
+        """Share of skin within ``reach`` pixels of a place, or None where that is not known."""
+        return None if self.skin is None else float(_box(self.skin, row, col, reach).mean())
+
+
+def _box(mask: NDArray[np.bool_], row: float, col: float, reach: float) -> NDArray[np.bool_]:
+    top, left = max(0, int(row - reach)), max(0, int(col - reach))
+    return mask[top : int(row + reach) + 1, left : int(col + reach) + 1]
+
+
+@dataclass(frozen=True, eq=False)
 class Lesion:
     """A lesion in its surroundings, resampled to a diameter of ``STORED_DIAMETER`` pixels.
 
@@ -108,6 +165,8 @@ class Lesion:
     mask : ndarray of shape (h, w), bool
     label : int
         Column of the class.
+    surroundings : Background
+        The whole picture, the lesion to be kept clear of.
     diameter : float
         Of the disc with the mask's area, in pixels of ``image``.
     """
@@ -115,6 +174,7 @@ class Lesion:
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     label: int
+    surroundings: Background
     diameter: float = STORED_DIAMETER
 
     @classmethod
@@ -146,6 +206,7 @@ class Lesion:
             image=np.asarray(cv2.resize(image, size, interpolation=way), np.uint8),
             mask=np.asarray(cv2.resize(mask, size, interpolation=way)) > 127,
             label=label,
+            surroundings=Background.all_skin(image, mask),
         )
 
     @cached_property
@@ -199,43 +260,3 @@ class Lesion:
         """
         room = np.concatenate([centre, np.array(self.mask.shape) - centre])
         return bool(np.all(reach - room <= np.maximum(self._margins, 0)))
-
-
-@dataclass(frozen=True, eq=False)
-class Background:
-    """A photo without lesions, or with the places to keep clear of.
-
-    Attributes
-    ----------
-    image : ndarray of shape (h, w, 3), uint8
-    keep_clear : ndarray of shape (h, w), bool, or None
-        No window overlaps the places that are True here.
-    skin : bool or None
-        Whether all of it is skin. A lesion laid on skin counts as a lesion, a lesion laid on
-        anything else as background. None goes by the colour of each window.
-    """
-
-    image: NDArray[np.uint8]
-    keep_clear: NDArray[np.bool_] | None = None
-    skin: bool | None = None
-
-    @classmethod
-    def read(cls, row: Row, *, longest: int = 1024) -> "Background":
-        """Read a photo, shrunk to at most ``longest`` pixels along its longer side."""
-        image = read_image(row.file)
-        mask = None if row.mask is None else read_image(row.mask)[:, :, 0]
-        shrink = min(1.0, longest / max(image.shape[:2]))
-        if shrink < 1:
-            size = (round(image.shape[1] * shrink), round(image.shape[0] * shrink))
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            if mask is not None:
-                mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8)
-        return cls(image, None if mask is None or not mask.any() else mask > 0)
-
-    @cached_property
-    def clearance(self) -> NDArray[np.float32]:
-        """Distance (h, w) of every pixel from the nearest place to keep clear of."""
-        if self.keep_clear is None:
-            return np.full(self.image.shape[:2], np.inf, np.float32)
-        free = (~self.keep_clear).astype(np.uint8)
-        return np.asarray(cv2.distanceTransform(free, cv2.DIST_L2, 3), np.float32)

@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 
 from slidewin.training.source import STORED_DIAMETER, Background, Lesion
 
-__all__ = ["WindowSource"]
+__all__ = ["KINDS", "WindowSource"]
 
 Patch = NDArray[np.uint8]
 
-# Shares of the kinds of window, in the order in which `draw` lists them.
-_SHARES = (0.46, 0.13, 0.09, 0.24, 0.08)
+# Kinds of window and their shares; all but the first are background.
+KINDS = ("on a lesion", "beside a lesion", "skin", "background", "lesion on no skin")
+_SHARES = (0.38, 0.10, 0.14, 0.26, 0.12)
+_DRAWN = 0.5  # share of drawn ones among the backgrounds
 _LESION_SCALES = (0.65, 1.6)
 _IN_PLACE = 0.35  # share of lesions shown in their own picture
 _OTHER_PICTURES_SKIN = 0.4  # share of lesions laid on the skin of another lesion's picture
@@ -47,8 +49,7 @@ class WindowSource:
     lesions : sequence of Lesion
     backgrounds : sequence of Background
     drawn : sequence of Background
-        Drawn backgrounds, of which one may want many beside a few photos; taken a third of the
-        time.
+        Drawn backgrounds, of which one may want many beside a few photos.
     n_classes, input_size, context
         As the classifier to be trained has them.
     """
@@ -68,17 +69,23 @@ class WindowSource:
             by_class[lesion.label].append(lesion)
         object.__setattr__(self, "_by_class", [group for group in by_class if group])
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[Patch, NDArray[np.int64]]:
+    def draw(
+        self, n: int, rng: np.random.Generator
+    ) -> tuple[Patch, NDArray[np.int64], NDArray[np.int64]]:
         """Draw ``n`` windows.
 
         Returns
         -------
         patches : ndarray of shape (n, S, S, 3), uint8
         labels : ndarray of shape (n,), int64
+            Columns of the classes.
+        kinds : ndarray of shape (n,), int64
+            Indices into ``KINDS``.
         """
         patches = np.empty((n, self.input_size, self.input_size, 3), np.uint8)
         labels = np.empty(n, np.int64)
-        kinds = (
+        kinds = rng.choice(len(KINDS), size=n, p=_SHARES)
+        ways = (
             self._on_a_lesion,
             self._beside_a_lesion,
             self._skin,
@@ -86,13 +93,13 @@ class WindowSource:
             self._lesion_on_no_skin,
         )
         for i in range(n):
-            patch, labels[i] = kinds[rng.choice(len(kinds), p=_SHARES)](rng)
+            patch, labels[i] = ways[kinds[i]](rng)
             patches[i] = _camera(_distract(patch, rng), rng)
-        return patches, labels
+        return patches, labels, kinds
 
     def _any_class(self, rng: np.random.Generator) -> list[Lesion]:
         """Classes by turns: the rare one is seen as often as the common one."""
-        return self._by_class[rng.integers(len(self._by_class))]
+        return self._by_class[int(rng.integers(len(self._by_class)))]
 
     def _any_scale(self, rng: np.random.Generator) -> float:
         """Stored pixels of a lesion for one pixel of its window."""
@@ -114,7 +121,7 @@ class WindowSource:
         scale = self._any_scale(rng)
         in_place = rng.random() < _IN_PLACE
         for _ in range(_TRIES):
-            lesion = group[rng.integers(len(group))]
+            lesion = group[int(rng.integers(len(group)))]
             centres = lesion.inner if where == "inner" else lesion.near
             if len(centres) == 0:
                 continue
@@ -129,64 +136,58 @@ class WindowSource:
         """Skin from the same picture as a lesion, so that the picture does not tell."""
         for _ in range(_TRIES):
             group = self._any_class(rng)
-            lesion = group[rng.integers(len(group))]
-            h, w = lesion.mask.shape
-            row, col = int(rng.integers(h)), int(rng.integers(w))
-            off_lesion = float(lesion.outer_distance[row, col]) / np.sqrt(2)
-            half = min(off_lesion, row, col, h - row, w - col)
-            if half * 2 >= 0.4 * self.input_size:
-                scale = 2 * rng.uniform(0.7, 1.0) * half / self.input_size
-                return self._cut(lesion.image, (row, col), scale, rng), 0
+            photo = group[int(rng.integers(len(group)))].surroundings
+            if (place := self._any_place(photo, rng)) is not None:
+                return place.patch, 0
         return self._background(rng)
 
     def _background(self, rng: np.random.Generator) -> tuple[Patch, int]:
-        return self._background_window(self._any_background(rng), rng), 0
+        for _ in range(_TRIES):
+            if (place := self._any_place(self._any_background(rng), rng)) is not None:
+                return place.patch, 0
+        # Nothing but blank photos, or photos to be kept clear of all over.
+        return np.full((self.input_size, self.input_size, 3), rng.integers(256), np.uint8), 0
 
     def _any_background(self, rng: np.random.Generator) -> Background:
-        group = self.drawn if len(self.drawn) and rng.random() < 1 / 3 else self.backgrounds
+        group = self.drawn if len(self.drawn) and rng.random() < _DRAWN else self.backgrounds
         return group[int(rng.integers(len(group)))]
 
-    def _background_window(self, photo: Background, rng: np.random.Generator) -> Patch:
+    def _any_place(self, photo: Background, rng: np.random.Generator) -> "_Place | None":
+        """A window of a photo, or None where luck found none that may be used."""
         h, w = photo.image.shape[:2]
         largest = max(min(h, w) / 2, _SMALLEST_BACKGROUND_WINDOW)
         for _ in range(_TRIES):
             side = np.exp(rng.uniform(np.log(_SMALLEST_BACKGROUND_WINDOW), np.log(largest)))
             half = min(side / 2, (min(h, w) - 1) / 2)
             row, col = rng.uniform(half, h - half), rng.uniform(half, w - half)
-            if photo.clearance[int(row), int(col)] >= half * np.sqrt(2):
+            if photo.is_clear(row, col, half):
                 patch = self._cut(photo.image, (row, col), 2 * half / self.input_size, rng)
                 if patch.std() >= _BLANK:
-                    break
-        else:  # a photo that is blank or to be kept clear of all over
-            return np.full((self.input_size, self.input_size, 3), rng.integers(256), np.uint8)
-        return patch
+                    # Where a lesion would be laid, and somewhat about it.
+                    return _Place(patch, photo.skin_share(row, col, 1.2 * half / self.context))
+        return None
+
+    def _ground(self, rng: np.random.Generator, *, skin: bool) -> Patch | None:
+        """A window whose middle is skin, or anything but skin."""
+        for _ in range(_TRIES):
+            place = self._any_place(self._any_background(rng), rng)
+            if place is not None and (place.is_skin() if skin else place.is_no_skin()):
+                return place.patch
+        return None
 
     def _lesion_on_no_skin(self, rng: np.random.Generator) -> tuple[Patch, int]:
+        ground = self._ground(rng, skin=False)
+        if ground is None:
+            return self._background(rng)
         group = self._any_class(rng)
-        lesion = group[rng.integers(len(group))]
-        for _ in range(_TRIES):
-            photo = self._any_background(rng)
-            if photo.skin:
-                continue
-            patch = self._background_window(photo, rng)
-            if photo.skin is False or _skin_share(patch) <= _NO_SKIN_SHARE:
-                centre = lesion.inner[rng.integers(len(lesion.inner))]
-                return self._lay(lesion, centre, self._any_scale(rng), patch, rng), 0
-        return self._background(rng)
+        lesion = group[int(rng.integers(len(group)))]
+        centre = lesion.inner[rng.integers(len(lesion.inner))]
+        return self._lay(lesion, centre, self._any_scale(rng), ground, rng), 0
 
     def _ground_of_skin(self, rng: np.random.Generator) -> Patch:
-        if rng.random() < _OTHER_PICTURES_SKIN:
-            return self._skin(rng)[0]
-        for _ in range(_TRIES):
-            photo = self._any_background(rng)
-            if photo.skin is False:
-                continue
-            patch = self._background_window(photo, rng)
-            if photo.skin or (
-                _skin_share(patch) >= _SKIN_SHARE and patch.std(axis=(0, 1)).max() < _SMOOTH
-            ):
-                return patch
-        return self._skin(rng)[0]
+        other_picture = rng.random() < _OTHER_PICTURES_SKIN
+        ground = None if other_picture else self._ground(rng, skin=True)
+        return self._skin(rng)[0] if ground is None else ground
 
     def _lay(
         self,
@@ -235,6 +236,25 @@ class WindowSource:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A window of a background, and how much of its middle is known to be skin."""
+
+    patch: Patch
+    skin_share: float | None
+
+    def is_skin(self) -> bool:
+        if self.skin_share is not None:
+            return self.skin_share == 1
+        smooth = float(self.patch.std(axis=(0, 1)).max()) < _SMOOTH
+        return smooth and _share_of_skin_colour(self.patch) >= _SKIN_SHARE
+
+    def is_no_skin(self) -> bool:
+        if self.skin_share is not None:
+            return self.skin_share == 0
+        return _share_of_skin_colour(self.patch) <= _NO_SKIN_SHARE
+
+
 def _affine(
     centre: tuple[float, float], scale: float, size: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
@@ -246,7 +266,7 @@ def _affine(
     return np.column_stack([turn, middle - turn @ np.full(2, (size - 1) / 2)])
 
 
-def _skin_share(patch: Patch) -> float:
+def _share_of_skin_colour(patch: Patch) -> float:
     """Share of pixels of the colour of skin.
 
     Chai and Ngan, IEEE Trans. Circuits Syst. Video Technol. 9:551 (1999).
