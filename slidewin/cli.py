@@ -101,8 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LABEL",
         help="labels that are classes of their own; the rest is 'other_lesion'",
     )
-    train.add_argument("--windows", type=int, default=150_000, help="windows to draw")
-    train.add_argument("--epochs", type=int, default=10)
+    train.add_argument("--windows", type=int, default=200_000, help="windows to draw")
+    train.add_argument("--epochs", type=int, default=12)
     train.add_argument("--context", type=float, default=2.0, help="window over lesion diameter")
     train.add_argument("--random-state", type=int, default=0)
     train.add_argument("--n-jobs", type=int)

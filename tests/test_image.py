@@ -156,7 +156,8 @@ def test_one_pixel_is_a_photo(saved):
 
 
 def test_a_photo_of_several_bands_is_read_whole(saved, monkeypatch):
-    monkeypatch.setattr("slidewin.decoder._BAND", 7 * 60 * 3)
+    monkeypatch.setattr("slidewin.image.arrays._BAND", 7 * 60 * 3)
+    monkeypatch.setattr("slidewin.image.decoder._INFLATED", 500)
     np.testing.assert_array_equal(read_image(saved(encode(RGB, "PNG"))), RGB)
     np.testing.assert_array_equal(read_image(saved(deep_png(DEEP, 2))), scaled(DEEP))
 
@@ -585,6 +586,7 @@ def test_only_a_path_is_read(source):
         {"background": (0, 0, 256)},
         {"background": (0.0, 0.0, 0.0)},
         {"background": "white"},
+        {"background": (0, (0, 0), 0)},
     ],
 )
 def test_options_out_of_range_are_named(saved, options):
@@ -735,7 +737,7 @@ def test_the_budget_is_checked_and_the_number_to_pass_is_said(saved, kind):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_budget_is_ours_and_not_pillows(saved, monkeypatch, kind):
     path = saved(encode(RGB, kind))
-    monkeypatch.setattr("slidewin.decoder._BAND", 4 * 60 * 3)
+    monkeypatch.setattr("slidewin.image.arrays._BAND", 4 * 60 * 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)  # Pillow warns from here on
     assert read_image(path).shape == (40, 60, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # and refuses from twice as much on
@@ -891,7 +893,7 @@ def test_a_hash_tells_images_apart_and_layouts_not(image):
 
 def test_a_hash_does_not_depend_on_its_bands(monkeypatch, tmp_path):
     digest = hash_pixels(RGB)
-    monkeypatch.setattr("slidewin.decoder._BAND", 500)
+    monkeypatch.setattr("slidewin.image.arrays._BAND", 500)
     assert {hash_pixels(image) for image in layouts(tmp_path).values()} == {
         digest,
         hash_pixels(RGB[:, ::-1].copy()),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError, OutputExistsError
@@ -124,3 +126,66 @@ def test_a_file_gets_the_rights_that_any_new_file_gets(tmp_path):
 def test_only_a_path_is_written_to():
     with pytest.raises(ArgumentTypeError, match="path is of type int"):
         write_bytes(3, b"")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_name_that_cannot_be_taken_leaves_things_as_they_were(tmp_path, monkeypatch, overwrite):
+    path = tmp_path / "a.txt"
+    if overwrite:
+        write_text(path, "old")
+
+    def refused(self: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(OutputError, match=r"a\.txt: cannot be written \(Permission denied\)"):
+        write_text(path, "new", overwrite=overwrite)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")] * overwrite
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "a.txt", "new")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() == 0, reason="this user may write anywhere here"
+)
+def test_a_folder_that_may_not_be_written_to_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match=r"a\.txt: cannot be written \(Permission denied\)"):
+            write_text(tmp_path / "a.txt", "new")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_read_only_file_is_not_replaced_unasked(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    path.chmod(0o400)
+    with pytest.raises(OutputExistsError):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+
+
+@given(shape=st.tuples(st.integers(1, 9), st.integers(1, 9)), channels=st.sampled_from([0, 3, 4]))
+def test_a_png_of_any_shape_comes_back_without_metadata(shape, channels, tmp_path_factory):
+    array = np.random.default_rng(shape).integers(
+        0, 256, (*shape, channels) if channels else shape, np.uint8
+    )
+    path = tmp_path_factory.getbasetemp() / "any.png"
+    write_png(path, array[::-1, ::-1], overwrite=True)
+    data = path.read_bytes()
+    chunks, place = [], 8
+    while place < len(data):
+        chunks.append(data[place + 4 : place + 8])
+        place += 12 + int.from_bytes(data[place : place + 4])
+    assert set(chunks) == {b"IHDR", b"IDAT", b"IEND"}
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(np.asarray(image), array[::-1, ::-1])

@@ -48,9 +48,8 @@ def test_rooms_import_only_from_rooms_above_them():
     from pathlib import Path
 
     order = [
-        "errors", "output", "decoder", "image", "grid", "classifier", "network", "heatmap",
-        "sweep", "mask", "region", "saliency", "scene", "training", "report", "finding", "demo",
-        "cli",
+        "errors", "output", "image", "grid", "classifier", "network", "heatmap", "sweep", "mask",
+        "region", "saliency", "scene", "training", "report", "finding", "demo", "cli",
     ]  # fmt: skip
     root = Path(slidewin.__file__).parent
     rooms = {p.stem for p in root.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}

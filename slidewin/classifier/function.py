@@ -93,11 +93,12 @@ class EstimatorClassifier(Classifier):
 
     def fingerprint(self) -> str | None:
         """Hash of the estimator's parameters and fitted state; None where it cannot be pickled."""
-        state = (self.estimator, self._labels(), self.input_size)
         try:
-            return str(joblib.hash(state, hash_name="sha1"))
+            # Pickled and back, arrays lie in memory as they would in any other process.
+            estimator = pickle.loads(pickle.dumps(self.estimator))  # noqa: S301
         except (pickle.PicklingError, TypeError, AttributeError):
             return None
+        return str(joblib.hash((estimator, self._labels(), self.input_size), hash_name="sha1"))
 
 
 def _side_of(features: int | None, name: str) -> int:

@@ -151,9 +151,8 @@ def load_file(path: str | Path) -> ModuleClassifier:
         )
     try:
         return _restore(metadata[_KEY], tensors)
-    except (
-        Exception
-    ) as error:  # whatever is wrong in a description is one error that names the file
+    except Exception as error:
+        # Whatever is wrong in a description, it is one error that names the file.
         raise ModelFileError(
             f"{path}: its description does not fit its weights or this version of slidewin "
             f"({type(error).__name__}: {error}); update slidewin, or save the model again"

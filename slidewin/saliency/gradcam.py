@@ -83,8 +83,8 @@ class GradCAM:
             )
         if on not in ("input", "photo"):
             raise ArgumentError(f"on={on!r}: choose 'input' or 'photo'")
-        if layer is not None and layer not in dict(classifier.module.named_modules()):
-            known = [name for name, _ in classifier.module.named_modules() if name]
+        known = [name for name, _ in classifier.module.named_modules() if name]
+        if layer is not None and layer not in known:
             raise ArgumentError(f"layer={layer!r}: the module has {', '.join(known)}")
         classifier.target_columns(target)
         self.classifier = classifier

@@ -196,6 +196,12 @@ class Lesion:
                     f"{row.mask}: the mask is {mask.shape[0]} x {mask.shape[1]} pixels and its "
                     f"image {h} x {w}; they must be of one size"
                 )
+        return cls.cut(image, mask, label)
+
+    @classmethod
+    def cut(cls, image: NDArray[np.uint8], mask: NDArray[np.uint8], label: int) -> "Lesion | None":
+        """Take the lesion under a mask of 0 and 255, or None if it is too small to learn from."""
+        h, w = mask.shape
         diameter = 2 * np.sqrt(np.count_nonzero(mask > 127) / np.pi)
         if diameter < _SMALLEST_DIAMETER:
             return None

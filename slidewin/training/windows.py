@@ -307,18 +307,18 @@ def _camera(patch: Patch, rng: np.random.Generator) -> Patch:
     """Another light, another camera, another file."""
     size = patch.shape[0]
     seen: NDArray[Any] = patch
-    if rng.random() < 0.3:  # seen from further off, then enlarged
-        small = max(12, round(size / rng.uniform(1.2, 3.0)))
+    if rng.random() < 0.2:  # seen from further off, then enlarged
+        small = max(12, round(size / rng.uniform(1.2, 2.5)))
         seen = cv2.resize(seen, (small, small), interpolation=cv2.INTER_AREA)
         seen = cv2.resize(seen, (size, size), interpolation=cv2.INTER_LINEAR)
-    if rng.random() < 0.4:
-        seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 1.5))
+    if rng.random() < 0.3:
+        seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 1.2))
     x = seen.astype(np.float32)
     grey = x.mean(axis=2, keepdims=True)
-    x = grey + rng.uniform(0.5, 1.4) * (x - grey)
-    x *= np.exp(rng.normal(0, 0.08, 3) + rng.normal(0, 0.18)).astype(np.float32)
+    x = grey + rng.uniform(0.65, 1.35) * (x - grey)
+    x *= np.exp(rng.normal(0, 0.06, 3) + rng.normal(0, 0.15)).astype(np.float32)
     middle = x.mean()
-    x = middle + rng.uniform(0.7, 1.3) * (x - middle)
+    x = middle + rng.uniform(0.8, 1.25) * (x - middle)
     if rng.random() < 0.5:  # light falls off across the window
         slope = rng.uniform(-0.25, 0.25, 2)
         ramp = np.linspace(-1, 1, size, dtype=np.float32)

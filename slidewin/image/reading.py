@@ -1,23 +1,14 @@
-"""Photos: from files, or from the caller's arrays.
+"""Files to images: one path, one photo or one reason."""
 
-An image is ``(H, W, 3)`` uint8, RGB, upright, in all of slidewin. This room makes files so, or says
-why it cannot: half a photo, one page of three, or 16 bits cut to 8 would be searched as if it were
-the photo, and what it lost reported as absent.
-
-Files are decoded by :mod:`slidewin.decoder` and written by :mod:`slidewin.output`.
-"""
-
-import hashlib
 import os
 import stat
 import warnings
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slidewin.decoder import bands, decode, range_fault, to_uint8
 from slidewin.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -26,8 +17,9 @@ from slidewin.errors import (
     SlidewinError,
     SlidewinWarning,
 )
+from slidewin.image.decoder import decode
 
-__all__ = ["IMAGE_SUFFIXES", "check_image", "hash_pixels", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "read_image"]
 
 # What counts as a photo in a folder. HEIF does, although it is refused: a photo that is skipped in
 # silence would pass for one that was searched.
@@ -105,10 +97,9 @@ def read_image(
         )
     _check_options(max_pixels, background, page)
     path = Path(source)
-    notes: list[str] = []
     try:
         with _open(path) as handle:
-            image = decode(handle, max_pixels, background, page, notes)
+            image, notes = decode(handle, max_pixels, background, page)
     except FileNotFoundError as error:
         message = f"{path}: no such file; check its spelling, and where a relative path starts"
         raise ImageMissingError(message) from error
@@ -129,95 +120,15 @@ def read_image(
     return image
 
 
-def check_image(image: object, name: str = "photo") -> NDArray[np.uint8]:
-    """Take an array as an image, or say how to make it one.
-
-    Parameters
-    ----------
-    image : ndarray of shape (H, W, 3)
-        RGB. uint8 is returned as given, whatever its memory layout, read-only or memory-mapped.
-        uint16 is divided by 257, float, which must lie in [0, 1], multiplied by 255, and rounded.
-    name : str
-        What the caller calls it, for the message.
-
-    Returns
-    -------
-    ndarray of shape (H, W, 3), uint8
-
-    Raises
-    ------
-    ArgumentTypeError
-        If it is no array, or of a dtype whose range is anybody's guess.
-    ArgumentError
-        If its shape or its values are not those of an image.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from slidewin.image import check_image
-    >>> check_image(np.full((1, 1, 3), 0.2)).tolist()
-    [[[51, 51, 51]]]
-    """
-    wanted = "wanted is shape (H, W, 3) and dtype uint8, RGB"
-    if not isinstance(image, np.ndarray):
-        raise ArgumentTypeError(
-            f"{name} is of type {type(image).__name__}; {wanted}: read a file with "
-            "slidewin.read_image, make an array of anything else with numpy.asarray"
-        )
-    found = f"{name} has shape {image.shape} and dtype {image.dtype}; {wanted}"
-    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ArgumentError(f"{found}: {_shape_advice(image.shape)}")
-    if image.dtype == np.uint8:
-        return image
-    advice = "if the values are 0 to 255, convert them with .astype(numpy.uint8)"
-    if image.dtype != np.uint16 and image.dtype.kind != "f":
-        raise ArgumentTypeError(f"{found}, or uint16, or float in [0, 1]: {advice}")
-    result = np.empty(image.shape, np.uint8)
-    for rows in bands(image):
-        if fault := range_fault(image[rows]):
-            raise ArgumentError(f"{found}, or float in [0, 1], but it holds {fault}: {advice}")
-        result[rows] = to_uint8(image[rows])
-    return result
-
-
-def hash_pixels(image: NDArray[Any]) -> str:
-    """SHA-256 of an array's shape, dtype and values, in hexadecimal, whatever its memory layout.
-
-    The array is read in bands of rows: one that is memory-mapped need not fit in memory.
-
-    Parameters
-    ----------
-    image : ndarray of shape (H, W) or (H, W, C)
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from slidewin.image import hash_pixels
-    >>> image = np.zeros((2, 4, 3), np.uint8)
-    >>> hash_pixels(image) == hash_pixels(np.asfortranarray(image))
-    True
-    >>> hash_pixels(image) == hash_pixels(image.reshape(4, 2, 3))
-    False
-    """
-    digest = hashlib.sha256(f"{image.shape} {image.dtype.str}".encode())
-    for rows in bands(image):
-        digest.update(np.ascontiguousarray(image[rows]).data)
-    return digest.hexdigest()
-
-
 def _check_options(max_pixels: object, background: object, page: object) -> None:
     if not isinstance(max_pixels, int | np.integer) or max_pixels < 1:
         raise ArgumentError(f"max_pixels is {max_pixels!r}; wanted is an integer from 1")
     if page is not None and (not isinstance(page, int | np.integer) or page < 0):
         raise ArgumentError(f"page is {page!r}; wanted is None or an integer from 0")
     if background is not None:
-        colour = np.asarray(background)
-        if colour.shape != (3,) or colour.dtype.kind not in "iu" or not {*colour} <= {*range(256)}:
+        colour = np.asarray(background, object)
+        whole = (isinstance(value, int | np.integer) and 0 <= value <= 255 for value in colour.flat)
+        if colour.shape != (3,) or not all(whole):
             raise ArgumentError(f"background is {background!r}; wanted is (R, G, B) in 0 to 255")
 
 
@@ -227,19 +138,3 @@ def _open(path: Path) -> IO[bytes]:
         kind = "directory" if stat.S_ISDIR(mode) else "device or pipe"
         raise ImageReadError(f"is a {kind}; pass the path of one image file")
     return path.open("rb")
-
-
-def _shape_advice(shape: tuple[int, ...]) -> str:
-    if 0 in shape:
-        return "it is empty"
-    if len(shape) == 4:
-        return "pass one image of the batch at a time, the first as [0]"
-    if len(shape) == 2:
-        return "replicate the grey channel with numpy.stack([image] * 3, axis=-1)"
-    if len(shape) == 3 and shape[0] in (1, 3):
-        return "move the channels last with .transpose(1, 2, 0)"
-    if len(shape) == 3 and shape[2] == 4:
-        return "lay the image over a background, or drop its alpha channel with [..., :3]"
-    if len(shape) == 3 and shape[2] == 1:
-        return "replicate the grey channel with numpy.repeat(image, 3, axis=2)"
-    return "it is no image"

@@ -5,14 +5,13 @@ the first of many pages, turns TIFF but no other format, and bounds the size of 
 that a whole process shares. Here a file is read exactly or refused. Files may come from strangers:
 only the readers named in `_READERS` are started, and no setting of Pillow is changed.
 
-This is the inside of `slidewin.image`, which adds the path to every message.
+`slidewin.image.reading` adds the path to every message.
 """
 
 import math
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -29,10 +28,11 @@ from PIL import (
 )
 
 from slidewin.errors import ArgumentError, ImageReadError
+from slidewin.image.arrays import bands, range_fault, to_uint8
 
-__all__ = ["bands", "decode", "range_fault", "to_uint8"]
+__all__ = ["decode"]
 
-_BAND = 1 << 21  # bytes of samples converted at a time, which bounds the cost beside the result
+_INFLATED = 1 << 21  # bytes of a PNG's pixels that are inflated at a time to count them
 
 
 class _Jpeg(JpegImagePlugin.JpegImageFile):
@@ -90,8 +90,7 @@ def decode(
     max_pixels: int,
     background: tuple[int, int, int] | None,
     page: int | None,
-    notes: list[str],
-) -> NDArray[np.uint8]:
+) -> tuple[NDArray[np.uint8], list[str]]:
     """Decode an image file; see `slidewin.image.read_image`.
 
     Parameters
@@ -100,13 +99,13 @@ def decode(
         Open at any position, seekable.
     max_pixels, background, page
         As in `slidewin.image.read_image`.
-    notes : list of str
-        What the user should know besides is appended to it.
 
     Returns
     -------
-    ndarray of shape (H, W, 3), uint8
+    image : ndarray of shape (H, W, 3), uint8
         RGB, upright, C-contiguous.
+    notes : list of str
+        What the user should know besides.
 
     Raises
     ------
@@ -134,6 +133,7 @@ def decode(
             band = Image.fromarray(to_uint8(samples))
         image[rows] = np.asarray(_rgb(band, background))
 
+    notes = []
     profile = photo.info.get("icc_profile")
     if profile and not any("sRGB".encode(code) in profile for code in ("ascii", "utf-16-be")):
         notes.append(
@@ -151,32 +151,7 @@ def decode(
         image = image[::-1]
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
-    return np.ascontiguousarray(image)
-
-
-def bands(array: NDArray[Any]) -> Iterator[slice]:
-    """Slices of rows that cover an array, each of a bounded number of bytes."""
-    height = array.shape[0]
-    step = max(1, _BAND * height // max(1, array.nbytes))
-    for top in range(0, height, step):
-        yield slice(top, min(top + step, height))
-
-
-def range_fault(samples: NDArray[Any]) -> str:
-    """Say what keeps samples from a known range: nothing if integers, or float in [0, 1]."""
-    if samples.dtype.kind != "f":
-        return ""
-    low, high = samples.min(), samples.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return "NaN or infinity"
-    return "" if low >= 0 and high <= 1 else f"values from {low:g} to {high:g}"
-
-
-def to_uint8(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale uint16 by its range, or float from [0, 1], to 0 to 255, and round."""
-    if samples.dtype.kind == "f":
-        return np.asarray(np.rint(samples * 255), np.uint8)
-    return np.asarray((samples.astype(np.uint32) + 128) // 257, np.uint8)
+    return np.ascontiguousarray(image), notes
 
 
 def _open(handle: IO[bytes], max_pixels: int, page: int | None) -> ImageFile.ImageFile:
@@ -300,7 +275,7 @@ def _png_fault(handle: IO[bytes]) -> str:
         data = handle.read(int.from_bytes(head[:4], "big"))
         handle.seek(4, 1)
         while head[4:] == b"IDAT" and data and missing > 0:
-            missing -= len(inflater.decompress(data, _BAND))
+            missing -= len(inflater.decompress(data, _INFLATED))
             data = inflater.unconsumed_tail
     return ""
 

@@ -1,0 +1,13 @@
+"""Photos: from files, or from the caller's arrays.
+
+An image is ``(H, W, 3)`` uint8, RGB, upright, in all of slidewin. This room makes photos so, or
+says why it cannot: half a photo, one page of three, or 16 bits cut to 8 would be searched as if it
+were the photo, and what it lost reported as absent.
+
+Files are written by :mod:`slidewin.output`.
+"""
+
+from slidewin.image.arrays import check_image, hash_pixels
+from slidewin.image.reading import IMAGE_SUFFIXES, read_image
+
+__all__ = ["IMAGE_SUFFIXES", "check_image", "hash_pixels", "read_image"]
