@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from slidewin.errors import ArgumentError, OutputExistsError, SlidewinError
 from slidewin.image import IMAGE_SUFFIXES, read_image
+from slidewin.output import make_folder
 
 if TYPE_CHECKING:
     from slidewin.classifier import Classifier
@@ -111,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = command("demo", _demo, "draw a photo, find the lesion in it, and compare with Grad-CAM")
     demo.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="DIR")
-    demo.add_argument("--random-state", type=int, default=0, help="another number, another scene")
+    demo.add_argument("--random-state", type=int, help="another number, another scene")
     demo.add_argument("--n-jobs", type=int)
     demo.add_argument("--overwrite", action="store_true")
 
@@ -124,14 +125,14 @@ def _locate(options: argparse.Namespace) -> int:
     from slidewin.classifier import load_classifier
 
     classifier = load_classifier(options.classifier)
-    classifier.target_columns(options.target)  # a wrong target should not wait for a photo
     photos = _photos(options.photos)
-    options.output.mkdir(parents=True, exist_ok=True)
+    _check_usage(classifier, options)
     summary = options.output / "summary.csv"
     if summary.exists() and not options.overwrite:
         raise OutputExistsError(
             f"{summary}: there already; choose another folder or pass --overwrite"
         )
+    make_folder(options.output)
     failures = 0
     with summary.open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, _SUMMARY)
@@ -149,6 +150,25 @@ def _locate(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(f"{len(photos) - failures} photos assessed, {failures} failed; see {summary}")
     return 1 if failures else 0
+
+
+def _check_usage(classifier: "Classifier", options: argparse.Namespace) -> None:
+    """Refuse at once what would be refused for every photo."""
+    from slidewin.finding import check_threshold
+    from slidewin.sweep import SlidingWindow
+
+    size = _lesion_size(options.lesion_size, 1000)
+    sweep = SlidingWindow(
+        classifier,
+        lesion_size=size,
+        target=options.target,
+        stride=options.stride,
+        batch_size=options.batch_size,
+        n_jobs=options.n_jobs,
+    )
+    sweep.plan((1000, 1000))
+    if options.threshold is not None:
+        check_threshold(options.threshold, "probability")
 
 
 def _locate_one(
@@ -213,6 +233,8 @@ def _photos(given: Sequence[Path]) -> list[Path]:
             photos.append(path)
     named: dict[str, Path] = {}
     for photo in photos:
+        if photo.stem in ("", ".", ".."):
+            raise ArgumentError(f"{photo}: no folder can be named after this file; rename it")
         other = named.setdefault(photo.stem, photo)
         if other is not photo:
             raise ArgumentError(
@@ -248,8 +270,12 @@ def _train(options: argparse.Namespace) -> int:
     from slidewin.classifier import save_file
     from slidewin.training import train
 
+    # What would lose the training at its end is refused at its beginning.
+    if options.output.suffix != ".safetensors":
+        raise ArgumentError(f"{options.output}: models are kept in .safetensors files")
     if options.output.exists() and not options.overwrite:
         raise OutputExistsError(f"{options.output}: there already; pass --overwrite")
+    make_folder(options.output.parent)
     classifier = train(
         options.lesions,
         options.backgrounds,
@@ -269,11 +295,11 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from slidewin.demo import demonstrate
+    from slidewin.demo import DEMO_SEED, demonstrate
 
     shown = demonstrate(
         options.output,
-        random_state=options.random_state,
+        random_state=DEMO_SEED if options.random_state is None else options.random_state,
         n_jobs=options.n_jobs,
         overwrite=options.overwrite,
     )
@@ -292,22 +318,21 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _info(options: argparse.Namespace) -> int:
     import json
-    import platform
-    from importlib.metadata import version
 
     from slidewin.classifier import load_classifier
-    from slidewin.finding import PACKAGES
+    from slidewin.classifier.protocol import ANY_LESION, BACKGROUND
+    from slidewin.finding import versions
 
     classifier = load_classifier(options.classifier)
     print(classifier)
     print(f"sha256 {classifier.fingerprint()}")
-    for name in (*classifier.classes_, "lesion"):
-        if name != "background":
+    labels = [str(label) for label in classifier.classes_]
+    for name in dict.fromkeys([*labels, *([ANY_LESION] if BACKGROUND in labels else [])]):
+        if name != BACKGROUND:
             print(f"threshold for {name}: {classifier.threshold(name)}")
     about = getattr(classifier, "about", {})
     if about:
         print(json.dumps(about, indent=2))
-    print(f"python {platform.python_version()}")
-    for package in PACKAGES:
-        print(f"{package} {version(package)}")
+    for package, number in versions().items():
+        print(f"{package} {number}")
     return 0

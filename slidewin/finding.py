@@ -5,27 +5,29 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from slidewin import __version__
 from slidewin.classifier import Classifier
-from slidewin.errors import ArgumentError, OutputError, OutputExistsError
+from slidewin.errors import ArgumentError, OutputExistsError
 from slidewin.heatmap import HeatMap
 from slidewin.image import check_image, hash_pixels
-from slidewin.mask import threshold_mask
-from slidewin.output import write_png, write_text
+from slidewin.mask import drop_specks, threshold_mask
+from slidewin.output import make_folder, write_png, write_text
 from slidewin.region import Region, find_regions, to_geojson
 from slidewin.report import draw_heatmap, draw_mask, draw_regions
 from slidewin.sweep import SlidingWindow
 
-__all__ = ["OUTPUTS", "PACKAGES", "Finding", "locate"]
+__all__ = ["OUTPUTS", "Finding", "check_threshold", "locate", "versions"]
 
 OUTPUTS = ("overlay.png", "heatmap.png", "mask.png", "regions.geojson", "settings.json")
-PACKAGES = ("slidewin", "numpy", "opencv-python", "pillow", "scikit-learn", "torch")
+_LEAST_WIDTH = 0.5  # of a region, in diameters of the smallest lesion sought
+_PACKAGES = ("numpy", "opencv-python", "pillow", "scikit-learn", "torch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,9 @@ class Finding:
         In the unit of the heat map. A pixel equal to it is found.
     label : str
         What was sought: the class of the regions.
+    least_area : float
+        In pixels; pieces of the mask smaller than this are dropped. :func:`locate` drops what is
+        narrower than half of the smallest lesion sought.
     settings : mapping
         What made it, beyond what the heat map knows; written by :meth:`save`.
     """
@@ -49,7 +54,12 @@ class Finding:
     heatmap: HeatMap
     threshold: float
     label: str
+    least_area: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that is no number of the heat map's unit."""
+        object.__setattr__(self, "threshold", check_threshold(self.threshold, self.heatmap.unit))
 
     @cached_property
     def pixels(self) -> NDArray[np.float32]:
@@ -60,13 +70,17 @@ class Finding:
 
     @cached_property
     def assessed(self) -> NDArray[np.bool_]:
-        """Where the photo was looked at, (H, W)."""
-        return ~np.isnan(self.pixels)
+        """Where the photo was looked at, (H, W). Read-only."""
+        assessed = ~np.isnan(self.pixels)
+        assessed.flags.writeable = False
+        return assessed
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
-        """Where the heat map reaches the threshold, (H, W). False where not assessed."""
-        return threshold_mask(self.pixels, self.threshold)
+        """Where the heat map reaches the threshold, specks dropped, (H, W). Read-only."""
+        mask = drop_specks(threshold_mask(self.pixels, self.threshold), self.least_area)
+        mask.flags.writeable = False
+        return mask
 
     @cached_property
     def regions(self) -> tuple[Region, ...]:
@@ -106,10 +120,8 @@ class Finding:
                 f"{folder}: {', '.join(there)} there already; choose another folder, or pass "
                 "overwrite=True (--overwrite on the shell)"
             )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: no folder can be made there ({error})") from error
+        make_folder(folder)
+        photo_hash = hash_pixels(self.photo)
         low, high = self._scale()
         overlay = draw_regions(self.photo, self.regions, assessed=self.assessed)
         write_png(folder / "overlay.png", overlay, overwrite=overwrite)
@@ -122,33 +134,59 @@ class Finding:
             metadata={
                 "method": self.heatmap.method,
                 "threshold": self.threshold,
-                "photo_sha256": hash_pixels(self.photo),
-                "slidewin": version("slidewin"),
+                "photo_sha256": photo_hash,
+                "slidewin": __version__,
             },
         )
         write_text(folder / "regions.geojson", geojson, overwrite=overwrite)
-        write_text(folder / "settings.json", self._settings((low, high)), overwrite=overwrite)
+        settings = self._settings((low, high), photo_hash)
+        write_text(folder / "settings.json", settings, overwrite=overwrite)
 
     def _scale(self) -> tuple[float, float]:
-        """Ends of the colour map: 0 to 1 for probabilities, else 0 to twice the threshold."""
-        return (0.0, 1.0) if self.heatmap.unit == "probability" else (0.0, 2 * self.threshold)
+        """Ends of the colour map: those of probability, else the same span about the threshold."""
+        if self.heatmap.unit == "probability":
+            return 0.0, 1.0
+        return self.threshold - abs(self.threshold or 1.0), self.threshold + abs(
+            self.threshold or 1.0
+        )
 
-    def _settings(self, scale: tuple[float, float]) -> str:
+    def _settings(self, scale: tuple[float, float], photo_hash: str) -> str:
         made_by = {
             **self.settings,
             "method": self.heatmap.method,
             "unit": self.heatmap.unit,
             "label": self.label,
             "threshold": self.threshold,
+            "least_area": self.least_area,
             "heatmap_scale": scale,
             "mask_values": {"found": 255, "not_found": 0, "not_assessed": 128},
             "share_assessed": float(self.assessed.mean()),
             "localiser": dict(self.heatmap.settings),
-            "photo": {"shape": self.photo.shape, "sha256": hash_pixels(self.photo)},
-            "versions": {"python": platform.python_version()}
-            | {package: version(package) for package in PACKAGES},
+            "photo": {"shape": self.photo.shape, "sha256": photo_hash},
+            "versions": versions(),
         }
         return json.dumps(made_by, indent=2, allow_nan=False) + "\n"
+
+
+def check_threshold(threshold: Any, unit: str) -> float:
+    """Return a threshold as a float, or say why it is none for a map in this unit."""
+    number = np.asarray(threshold)
+    if number.ndim or number.dtype.kind not in "fiu" or not np.isfinite(number):
+        raise ArgumentError(f"threshold={threshold!r}: one finite number is needed")
+    if unit == "probability" and not 0 < number <= 1:
+        raise ArgumentError(f"threshold={threshold!r}: a probability in (0, 1] is needed")
+    return float(number)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what makes results, by package; None for one that is not installed."""
+    found: dict[str, str | None] = {"slidewin": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None  # cv2 may come from another distribution
+    return found
 
 
 def locate(
@@ -220,21 +258,30 @@ def locate(
     )
     if threshold is None:
         threshold = classifier.threshold(sweep.target)
-    if not 0 < threshold <= 1:
-        raise ArgumentError(f"threshold={threshold!r}: a probability in (0, 1] is needed")
+    check_threshold(threshold, "probability")
+    of_interest = None if roi is None else np.asarray(roi)
+    if of_interest is not None and (
+        of_interest.dtype != np.bool_ or of_interest.shape != photo.shape[:2]
+    ):
+        raise ArgumentError(
+            f"roi: found shape {of_interest.shape} of {of_interest.dtype}; a region of interest is "
+            f"a bool array of the photo's shape {photo.shape[:2]}"
+        )
     heatmap = sweep.localize(photo)
-    if roi is not None:
-        heatmap = heatmap.restrict(roi)
+    if of_interest is not None:
+        heatmap = heatmap.restrict(of_interest)
     return Finding(
         photo=photo,
         heatmap=heatmap,
-        threshold=float(threshold),
+        threshold=threshold,
         label=sweep.target,
+        least_area=np.pi / 4 * (_LEAST_WIDTH * heatmap.settings["lesion_size"][0]) ** 2,
         settings={
             "classifier": {
                 "sha256": classifier.fingerprint(),
                 "classes": [str(label) for label in classifier.classes_],
                 "made_of": type(classifier).__name__,
             },
+            "roi_sha256": None if of_interest is None else hash_pixels(of_interest),
         },
     )

@@ -11,7 +11,24 @@ from PIL import Image
 
 from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError, OutputExistsError
 
-__all__ = ["write_bytes", "write_png", "write_text"]
+__all__ = ["make_folder", "write_bytes", "write_png", "write_text"]
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder, and those above it, where they are not there yet.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
+        raise OutputError(f"{folder}: no folder can be made there ({reason})") from error
+    return folder
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> None:

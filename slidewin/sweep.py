@@ -7,22 +7,18 @@ and when. A band carries no pixels: the level travels to each worker once, the c
 and what comes back is a small array that is written by index.
 """
 
-import sys
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import PicklingError
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import cloudpickle
 import cv2
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from slidewin.classifier import Classifier
@@ -30,6 +26,7 @@ from slidewin.errors import ArgumentError, ArgumentTypeError, SlidewinError, Swe
 from slidewin.grid import Grid, Level, plan_grid
 from slidewin.heatmap import HeatLayer, HeatMap
 from slidewin.image import check_image
+from slidewin.workers import Parked, cap_threads, count_workers, thread_counts_kept
 
 __all__ = ["SlidingWindow", "resample"]
 
@@ -60,7 +57,8 @@ class SlidingWindow:
     n_jobs : int, optional
         Workers, as scikit-learn means it: None is 1 unless ``joblib.parallel_config`` says
         otherwise, -1 is all cores. Threads by default; ``joblib.parallel_config("loky")`` takes
-        processes. Each worker's own threads are capped so that all together stay within the cores.
+        processes. There are never more workers than cores, and each worker's own threads are
+        capped so that all together stay within the cores.
     verbose : int, default 1
         0 is silent; otherwise work of over two seconds shows its progress.
 
@@ -105,6 +103,7 @@ class SlidingWindow:
             )
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ArgumentError(f"batch_size={batch_size!r}: a whole number from 1 up is needed")
+        count_workers(n_jobs)  # refuses what is no number of workers
         classifier.target_columns(target)  # refuses a target that no class answers to
         self.classifier = classifier
         self.lesion_size = lesion_size
@@ -181,7 +180,7 @@ class SlidingWindow:
             },
         )
 
-    def predict_proba(self, photo: ArrayLike) -> tuple[Probabilities, ...]:
+    def probabilities(self, photo: ArrayLike) -> tuple[Probabilities, ...]:
         """Probabilities of all classes in every window.
 
         Parameters
@@ -205,16 +204,14 @@ class SlidingWindow:
         k = len(self.classifier.classes_)
         # NaN until computed: a window that is lost by mistake shows as not assessed.
         heat = tuple(np.full((*level.lattice, k), np.nan, np.float32) for level in grid.levels)
-        workers = joblib.effective_n_jobs(self.n_jobs)
-        threads = None if workers == 1 else max(1, joblib.cpu_count() // workers)
-        pool = joblib.Parallel(
-            n_jobs=self.n_jobs, prefer="threads", return_as="generator_unordered"
-        )
+        workers = count_workers(self.n_jobs)
+        threads = None if workers == 1 else joblib.cpu_count() // workers
+        pool = joblib.Parallel(n_jobs=workers, prefer="threads", return_as="generator_unordered")
         with ExitStack() as stack:
             stack.enter_context(self.classifier.borrowed())
-            stack.enter_context(_thread_counts_kept())
+            stack.enter_context(thread_counts_kept())
             folder = stack.enter_context(TemporaryDirectory(prefix="slidewin-"))
-            classifier = _Parked(self.classifier, Path(folder))
+            classifier = Parked(self.classifier, Path(folder))
             bar = stack.enter_context(
                 tqdm(
                     total=len(grid),
@@ -223,18 +220,35 @@ class SlidingWindow:
                     disable=not self.verbose,
                 )
             )
-            bands = pool(
+            tasks = (
                 joblib.delayed(_classify)(classifier, band, self.batch_size, threads)
                 for band in _bands(photo, grid)
             )
             try:
-                for index, first, values in bands:
-                    heat[index][first : first + len(values)] = values
-                    bar.update(values.shape[0] * values.shape[1])
+                # Closed before thread counts are given back: no worker outlives an error.
+                with closing(pool(tasks)) as bands:
+                    for index, first, values in bands:
+                        heat[index][first : first + len(values)] = values
+                        bar.update(values.shape[0] * values.shape[1])
             except BrokenExecutor as error:
                 raise SweepError(
                     "a worker process was killed, most likely for want of memory; use a smaller "
                     f"batch_size than {self.batch_size} or fewer workers than {workers}"
+                ) from error
+            except PicklingError as error:
+                raise SweepError(
+                    f"the classifier cannot travel to other processes ({error}); sweep it with "
+                    "threads (joblib's default here) or with n_jobs=1"
+                ) from error
+            except (MemoryError, cv2.error) as error:
+                raise SweepError(
+                    f"a level is too large for memory ({error}); look for larger lesions, or crop "
+                    f"the photo.\n{grid}"
+                ) from error
+            except OSError as error:
+                raise SweepError(
+                    f"what workers share could not be written ({error}); set JOBLIB_TEMP_FOLDER "
+                    "and TMPDIR to folders with room, or use threads"
                 ) from error
         return heat
 
@@ -273,7 +287,7 @@ def resample(photo: NDArray[np.uint8], level: Level) -> NDArray[np.uint8]:
     ndarray of shape (h, w, 3), uint8
         Averaged over areas where it shrinks, bilinear where it grows.
     """
-    shrinks = level.shape[0] < photo.shape[0]
+    shrinks = level.shape[0] < photo.shape[0] or level.shape[1] < photo.shape[1]
     image = np.asarray(
         cv2.resize(
             np.ascontiguousarray(photo),
@@ -295,79 +309,40 @@ def _bands(photo: NDArray[np.uint8], grid: Grid) -> Iterator[_Band]:
 
 
 def _classify(
-    parked: "_Parked", band: _Band, batch_size: int, threads: int | None
+    parked: Parked, band: _Band, batch_size: int, threads: int | None
 ) -> tuple[int, int, Probabilities]:
     """Run in a worker: probabilities (rows, n, k) of a band, and where they belong."""
     if threads is not None:
-        _cap_threads(threads)
+        cap_threads(threads)
     classifier = parked.fetch()
     values = []
     for batch, start in band.batches(batch_size):
         try:
             values.append(classifier.predict_proba(batch))
-        except SlidewinError:
-            raise
         except Exception as error:
-            row, column = divmod(
-                band.rows[0] * band.level.lattice[1] + start, band.level.lattice[1]
-            )
-            raise SweepError(
-                f"the classifier failed within the {len(batch)} windows from row {row}, column "
-                f"{column} of level {band.index} (lesions of {band.level.lesion_size:.4g} px), "
-                f"centred at photo row {band.level.row_centres[row]:.1f}, column "
-                f"{band.level.col_centres[column]:.1f}: {type(error).__name__}: {error}"
-            ) from error
+            raise _placed(error, classifier, batch, start, band) from error
     rows = band.rows[1] - band.rows[0]
     return band.index, band.rows[0], np.concatenate(values).reshape(rows, band.level.lattice[1], -1)
 
 
-class _Parked:
-    """An object that travels to each worker process once, however many tasks name it.
-
-    Within a process it is the object itself. Pickled, it is a path; the first task in a process
-    opens it, and later ones find it there.
-    """
-
-    _opened: tuple[str, Any] | None = None  # the last one opened in this process
-
-    def __init__(self, thing: Any, folder: Path) -> None:
-        self._thing = thing
-        self._path = folder / uuid.uuid4().hex
-
-    def __getstate__(self) -> dict[str, Any]:
-        if not self._path.exists():
-            part = self._path.with_suffix(".part")
-            part.write_bytes(cloudpickle.dumps(self._thing))
-            part.replace(self._path)
-        return {"_thing": None, "_path": self._path}
-
-    def fetch(self) -> Any:
-        if self._thing is not None:
-            return self._thing
-        if _Parked._opened is None or _Parked._opened[0] != self._path.name:
-            thing = cloudpickle.loads(self._path.read_bytes())
-            _Parked._opened = (self._path.name, thing)
-        return _Parked._opened[1]
-
-
-def _cap_threads(n: int) -> None:
-    """Let this worker compute with ``n`` threads.
-
-    OpenMP counts threads for each calling thread and torch for the process; so workers set both,
-    all to the same number, and whoever started them gives the old numbers back.
-    """
-    threadpool_limits(n)
-    if (torch := sys.modules.get("torch")) is not None and torch.get_num_threads() != n:
-        torch.set_num_threads(n)
-
-
-@contextmanager
-def _thread_counts_kept() -> Iterator[None]:
-    torch = sys.modules.get("torch")
-    before = None if torch is None else torch.get_num_threads()
-    with threadpool_limits(None):
+def _placed(
+    error: Exception, classifier: Classifier, batch: NDArray[np.uint8], start: int, band: _Band
+) -> SlidewinError:
+    """The same error, with the window that it comes from."""
+    culprit = 0
+    for i in range(len(batch)):
         try:
-            yield
-        finally:
-            if torch is not None and torch.get_num_threads() != before:
-                torch.set_num_threads(before)
+            classifier.predict_proba(batch[i : i + 1])
+        except Exception as again:  # noqa: BLE001 - whatever it is, it is the one looked for
+            culprit, error = i, again
+            break
+    level, columns = band.level, band.level.lattice[1]
+    row, column = divmod(band.rows[0] * columns + start + culprit, columns)
+    place = (
+        f"window at row {row}, column {column} of level {band.index} (lesions of "
+        f"{level.lesion_size:.4g} px), centred at photo row {level.row_centres[row]:.1f}, column "
+        f"{level.col_centres[column]:.1f}"
+    )
+    if isinstance(error, SlidewinError):
+        return type(error)(f"{place}: {error}")
+    return SweepError(f"{place}: the classifier failed with {type(error).__name__}: {error}")

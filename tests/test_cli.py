@@ -6,6 +6,7 @@ import pytest
 
 import slidewin
 from slidewin.cli import main
+from slidewin.demo import DEMO_SEED
 from slidewin.finding import OUTPUTS
 from slidewin.output import write_png
 
@@ -93,12 +94,30 @@ def test_two_photos_of_one_name_are_refused_before_anything_runs(photos, model, 
         (["--lesion-size", "big"], "24 96 or 4% 40%"),
         (["--lesion-size", "1", "2", "3"], "smallest and the largest"),
         (["--threshold", "7"], "threshold"),
+        (["--stride", "9"], "stride"),
+        (["--n-jobs", "0"], "n_jobs=0"),
     ],
 )
 def test_wrong_options_are_reported_in_words(options, words, photos, model, tmp_path, capsys):
     arguments = ["locate", str(photos / "hand.png"), "-o", str(tmp_path / "out")]
-    assert main([*arguments, "--classifier", model, *options]) in (1, 2)
+    assert main([*arguments, "--classifier", model, *options]) == 2
     assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_s_name_cannot_lead_out_of_the_folder(photos, model, tmp_path, capsys):
+    (photos / "...png").write_bytes((photos / "hand.png").read_bytes())
+    out = tmp_path / "parent" / "out"
+    assert main(["locate", str(photos / "...png"), "-o", str(out), "--classifier", model]) == 2
+    assert "rename" in capsys.readouterr().err
+    assert not (tmp_path / "parent").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_reported(photos, model, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    out = str(tmp_path / "file" / "out")
+    assert main(["locate", str(photos), "-o", out, "--classifier", model]) == 2
+    assert "no folder can be made" in capsys.readouterr().err
 
 
 def test_a_missing_or_foreign_model_is_reported_in_words(photos, tmp_path, capsys):
@@ -121,6 +140,10 @@ def test_the_demo_finds_the_lesion_and_leaves_the_cloth_alone(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "on the lesion" in said
     assert "on the cloth" not in said
+    scene = slidewin.draw_scene(random_state=DEMO_SEED)
+    mask = slidewin.read_image(tmp_path / "demo" / "sweep" / "mask.png")[:, :, 0] == 255
+    assert (mask & scene.mask).any()
+    assert not (mask & scene.decoys).any()
     figure = slidewin.read_image(tmp_path / "demo" / "figure.png")
     assert figure.shape[1] > figure.shape[0]
     assert sorted(p.name for p in (tmp_path / "demo" / "sweep").iterdir()) == sorted(OUTPUTS)
@@ -133,3 +156,20 @@ def test_no_output_calls_anything_benign(tmp_path, capsys):
     for words in (capsys.readouterr().out, *written):
         assert "benign" not in words.lower()
         assert "no melanoma" not in words.lower()
+
+
+def test_info_describes_a_classifier_without_a_background(tmp_path, capsys):
+    import torch
+
+    from slidewin.classifier import load_classifier, save_file
+
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2))
+    save_file(load_classifier(module, classes=["a", "b"], input_size=4), tmp_path / "m.safetensors")
+    assert main(["info", str(tmp_path / "m.safetensors")]) == 0
+    assert "threshold for b: 0.5" in capsys.readouterr().out
+
+
+def test_training_is_not_begun_where_it_cannot_be_kept(tmp_path, capsys):
+    arguments = ["train", "--lesions", "none.csv", "--backgrounds", "none"]
+    assert main([*arguments, "-o", str(tmp_path / "model.pt")]) == 2
+    assert ".safetensors" in capsys.readouterr().err

@@ -34,11 +34,16 @@ def test_a_dark_square_is_found_where_it_is(found):
     assert repr(found).startswith("Finding('lesion' by sliding window, photo 90 x 120 px, 1 at 0.5")
 
 
+def test_a_piece_narrower_than_half_the_smallest_lesion_is_no_region(photo, dark):
+    found = slidewin.locate(photo, dark, lesion_size=12, threshold=0.5)
+    assert found.least_area == pytest.approx(np.pi / 4 * 6**2)
+    peak = float(found.pixels.max())
+    assert slidewin.locate(photo, dark, lesion_size=12, threshold=peak).regions == ()
+
+
 def test_the_mask_holds_the_pixels_at_or_above_the_threshold(photo, dark):
     found = slidewin.locate(photo, dark, lesion_size=12, threshold=0.5)
-    value = float(found.pixels[40, 70])
-    at = slidewin.locate(photo, dark, lesion_size=12, threshold=value)
-    assert at.mask[40, 70]
+    np.testing.assert_array_equal(found.mask, found.pixels >= np.float32(0.5))
 
 
 def test_outside_the_region_of_interest_nothing_is_assessed(photo, dark, tmp_path):

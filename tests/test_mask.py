@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from slidewin.errors import ArgumentError, ArgumentTypeError
-from slidewin.mask import threshold_mask
+from slidewin.mask import drop_specks, threshold_mask
 
 maps = hnp.arrays(
     np.float32,
@@ -75,3 +75,30 @@ def test_what_is_not_one_map_is_refused(pixels):
 def test_pixels_that_cannot_hold_nan_are_refused(pixels):
     with pytest.raises(ArgumentTypeError, match=r"pixels.*NaN"):
         threshold_mask(pixels, 0.5)
+
+
+SPECKS = np.array(
+    [
+        [1, 1, 0, 0, 1],
+        [1, 0, 0, 1, 0],
+        [0, 0, 1, 1, 1],
+    ],
+    dtype=bool,
+)
+
+
+@pytest.mark.parametrize(("least", "kept"), [(0, 8), (1, 8), (2, 7), (3, 7), (3.5, 4), (5, 0)])
+def test_pieces_smaller_than_the_least_area_are_dropped(least, kept):
+    before = SPECKS.copy()
+    result = drop_specks(SPECKS, least)
+    assert result.sum() == kept
+    assert not (result & ~SPECKS).any()
+    np.testing.assert_array_equal(SPECKS, before)
+
+
+def test_what_is_no_mask_or_no_area_is_refused():
+    with pytest.raises(ArgumentTypeError, match="mask: got float64"):
+        drop_specks(SPECKS.astype(float), 2)
+    for wrong in (-1, float("nan"), float("inf")):
+        with pytest.raises(ArgumentError, match="least_area"):
+            drop_specks(SPECKS, wrong)

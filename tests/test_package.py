@@ -14,7 +14,7 @@ def in_fresh_process(code: str) -> str:
 
 def test_importing_is_silent_and_leaves_the_heavy_packages_out():
     code = (
-        "import sys, slidewin;"
+        "import sys, slidewin; [getattr(slidewin, name) for name in slidewin.__all__];"
         "print([name for name in ('torch', 'matplotlib', 'torchcam') if name in sys.modules])"
     )
     assert in_fresh_process(code) == "[]\n"
@@ -31,6 +31,8 @@ def settings():
     )
 before = settings()
 import slidewin
+for name in slidewin.__all__:
+    getattr(slidewin, name)
 print(settings() == before)
 """
     assert in_fresh_process(code) == "True\n"
@@ -48,7 +50,8 @@ def test_rooms_import_only_from_rooms_above_them():
     from pathlib import Path
 
     order = [
-        "errors", "output", "image", "grid", "classifier", "network", "heatmap", "sweep", "mask",
+        "errors", "output", "image", "grid", "classifier", "network", "heatmap", "workers",
+        "sweep", "mask",
         "region", "saliency", "scene", "training", "report", "finding", "demo", "cli",
     ]  # fmt: skip
     root = Path(slidewin.__file__).parent

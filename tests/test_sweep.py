@@ -1,5 +1,6 @@
 import os
-import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -33,7 +34,7 @@ def test_every_window_gets_the_classifier_s_answer_at_its_place(noise, dark):
     sweep = SlidingWindow(dark, lesion_size=SIDE / 2)
     (level,) = sweep.plan(noise.shape).levels
     assert level.shape == noise.shape[:2]  # at this lesion size the level is the photo itself
-    (values,) = sweep.predict_proba(noise)
+    (values,) = sweep.probabilities(noise)
     for m, top in enumerate(level.tops):
         for n, left in enumerate(level.lefts):
             window = noise[None, top : top + SIDE, left : left + SIDE]
@@ -55,26 +56,26 @@ def test_a_range_of_sizes_is_a_layer_for_each_level(noise, dark):
 def test_the_map_is_the_same_for_every_number_and_kind_of_worker(name, noise, tmp_path, request):
     classifier = request.getfixturevalue(name)
     size = (9.0, 30.0)
-    whole = SlidingWindow(classifier, lesion_size=size).predict_proba(noise)
+    whole = SlidingWindow(classifier, lesion_size=size).probabilities(noise)
 
     def same(others):
         return all(np.array_equal(a, b) for a, b in zip(whole, others, strict=True))
 
-    assert same(SlidingWindow(classifier, lesion_size=size, n_jobs=2).predict_proba(noise))
+    assert same(SlidingWindow(classifier, lesion_size=size, n_jobs=2).probabilities(noise))
     for backend in ("loky", "threading"):
         with joblib.parallel_config(backend, n_jobs=2):
-            assert same(SlidingWindow(classifier, lesion_size=size).predict_proba(noise)), backend
+            assert same(SlidingWindow(classifier, lesion_size=size).probabilities(noise)), backend
     np.save(tmp_path / "photo.npy", noise)
     mapped = np.load(tmp_path / "photo.npy", mmap_mode="r")
-    assert same(SlidingWindow(classifier, lesion_size=size).predict_proba(mapped))
-    assert same(SlidingWindow(classifier, lesion_size=size).predict_proba(np.asfortranarray(noise)))
+    assert same(SlidingWindow(classifier, lesion_size=size).probabilities(mapped))
+    assert same(SlidingWindow(classifier, lesion_size=size).probabilities(np.asfortranarray(noise)))
 
 
 @pytest.mark.parametrize("name", ["dark", "network"])
 def test_the_batch_size_changes_the_map_by_rounding_alone(name, noise, request):
     classifier = request.getfixturevalue(name)
     one, many = (
-        SlidingWindow(classifier, lesion_size=20, batch_size=size).predict_proba(noise)
+        SlidingWindow(classifier, lesion_size=20, batch_size=size).probabilities(noise)
         for size in (1, 64)
     )
     np.testing.assert_allclose(one[0], many[0], rtol=0, atol=1e-5)
@@ -171,16 +172,19 @@ def thread_counts(patches):
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_workers_together_stay_within_the_cores(backend, noise):
     with joblib.parallel_config(backend, n_jobs=2):
-        (values,) = SlidingWindow(classifier_of(thread_counts), lesion_size=8).predict_proba(noise)
+        (values,) = SlidingWindow(classifier_of(thread_counts), lesion_size=8).probabilities(noise)
     assert round(float(values[..., 1].max()) * 1000) <= max(1, joblib.cpu_count() // 2)
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_thread_counts_are_given_back(backend, noise, network):
     before = torch.get_num_threads(), threadpool_info()
+    torch.set_num_threads(before[0])  # from now on new threads inherit it
     with joblib.parallel_config(backend, n_jobs=2):
         SlidingWindow(network, lesion_size=40).localize(noise)
     assert (torch.get_num_threads(), threadpool_info()) == before
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(torch.get_num_threads).result() == before[0]
 
 
 def test_a_classifier_travels_to_each_process_once(noise):
@@ -228,6 +232,41 @@ def test_a_classifier_that_fails_is_reported_with_the_place(n_jobs, noise):
         sweep.localize(noise)
 
 
+def test_the_very_window_that_fails_is_named(noise):
+    (level,) = SlidingWindow(classifier_of(dark_middle), lesion_size=8).plan(noise.shape).levels
+    top, left = level.tops[3], level.lefts[5]
+    wanted = noise[top : top + SIDE, left : left + SIDE]
+
+    def nan_there(patches):
+        there = (patches == wanted).all(axis=(1, 2, 3))
+        return np.where(there[:, None], np.nan, dark_middle(patches))
+
+    with pytest.raises(ClassifierError, match=r"row 3, column 5 of level 0"):
+        SlidingWindow(classifier_of(nan_there), lesion_size=8).localize(noise)
+
+
+def test_a_classifier_that_cannot_travel_is_reported_with_what_to_do(noise):
+    lock = threading.Lock()
+
+    def locked(patches):
+        with lock:
+            return dark_middle(patches)
+
+    sweep = SlidingWindow(classifier_of(locked), lesion_size=8)
+    with (
+        joblib.parallel_config("loky", n_jobs=2),
+        pytest.raises(SweepError, match=r"cannot travel.*threads"),
+    ):
+        sweep.localize(noise)
+    assert sweep.localize(noise).layers
+
+
+def test_more_workers_than_cores_are_not_started(noise):
+    sweep = SlidingWindow(classifier_of(thread_counts), lesion_size=8, n_jobs=64)
+    (values,) = sweep.probabilities(noise)
+    assert round(float(values[..., 1].max()) * 1000) == 1
+
+
 def test_a_killed_worker_is_reported_with_what_to_do(noise):
     def dies(patches):
         os._exit(1)
@@ -253,6 +292,8 @@ def test_what_is_no_probability_is_refused(noise):
         ({"target": "wart"}, ArgumentError, "'wart'.*background, lesion"),
         ({"lesion_size": -3}, ArgumentError, "lesion_size"),
         ({"stride": 1.5}, ArgumentError, "stride=1.5"),
+        ({"n_jobs": 0}, ArgumentError, "n_jobs=0"),
+        ({"n_jobs": "2"}, ArgumentError, "n_jobs='2'"),
     ],
 )
 def test_wrong_options_are_refused_in_words(wrong, error, words, noise, dark):
@@ -271,4 +312,3 @@ def test_progress_shows_on_long_work_and_not_when_asked(noise, dark, capsys, mon
     assert capsys.readouterr().err == ""
     SlidingWindow(dark, lesion_size=8).localize(noise)
     assert "window" in capsys.readouterr().err
-    assert "torch" in sys.modules  # so that thread counts above were really torch's too

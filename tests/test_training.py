@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -28,6 +29,8 @@ def data(tmp_path_factory):
         write_png(folder / f"mask{i}.png", mask.astype(np.uint8) * 255)
         split = ("train", "train", "val", "test")[i // 6]
         rows.append((f"lesion{i}.png", f"mask{i}.png", kind, split))
+    for name in ("lesion23.png", "mask23.png"):  # a test row, which nobody is to open
+        (folder / name).unlink()
     with (folder / "lesions.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([("file", "mask", "label", "split"), *rows])
     (folder / "photos").mkdir()
@@ -94,8 +97,6 @@ def test_a_close_up_without_a_mask_is_a_lesion_in_the_middle(data):
 def test_a_mask_of_another_size_is_refused(data, tmp_path):
     row = read_table(data / "lesions.csv")[0]
     write_png(tmp_path / "mask.png", np.zeros((10, 10), np.uint8))
-    from dataclasses import replace
-
     with pytest.raises(ArgumentError, match=r"10 x 10.*120 x 120"):
         Lesion.read(replace(row, mask=tmp_path / "mask.png"), 1, context=2.0)
 
@@ -113,7 +114,7 @@ def test_windows_on_a_lesion_have_it_in_the_middle_and_windows_beside_it_do_not(
     lesion = Lesion(image, mask.astype(bool), 1, Background(image, mask.astype(bool)))
     skin = Background(
         np.full((200, 200, 3), 200, np.uint8) + np.eye(200, dtype=np.uint8)[..., None] * 50,
-        skin=True,
+        skin=np.ones((200, 200), bool),
     )
     source = source_of(lesion, [skin])
     rng = np.random.default_rng(0)
@@ -187,6 +188,52 @@ def test_what_is_trained_can_be_saved_and_loaded(data, tmp_path):
 def test_a_class_without_lesions_is_named(data):
     with pytest.raises(ArgumentError, match=r"'train' has no images of wart"):
         few(data, named=("melanoma", "wart"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"epochs": 0}, "epochs=0"),
+        ({"n_windows": 10}, "n_windows=10"),
+        ({"random_state": -1}, "random_state=-1"),
+        ({"context": 0.5}, "context=0.5"),
+        ({"n_jobs": 0}, "n_jobs=0"),
+    ],
+)
+def test_wrong_numbers_are_refused_before_anything_is_read(wrong, words):
+    with pytest.raises(ArgumentError, match=words):
+        train(["nowhere.csv"], ["nowhere"], **wrong)
+
+
+def test_a_split_of_another_name_is_not_passed_over(tmp_path):
+    (tmp_path / "table.csv").write_text("file,split\na.png,training\nb.png,test\n")
+    with pytest.raises(ArgumentError, match=r"splits training; known are train, val, test"):
+        read_table(tmp_path / "table.csv")
+
+
+def test_a_table_in_another_encoding_is_refused_in_words(tmp_path):
+    (tmp_path / "table.csv").write_bytes("file\nläsion.png\n".encode("latin-1"))
+    with pytest.raises(ArgumentError, match="UTF-8"):
+        read_table(tmp_path / "table.csv")
+    (tmp_path / "table.csv").write_text("file\nläsion.png\n", encoding="utf-8-sig")
+    assert read_table(tmp_path / "table.csv", validation=0)[0].file == tmp_path / "läsion.png"
+
+
+def test_a_mask_of_zeros_and_ones_is_refused(data, tmp_path):
+    row = read_table(data / "lesions.csv")[0]
+    write_png(tmp_path / "mask.png", np.ones((120, 120), np.uint8))
+    with pytest.raises(ArgumentError, match="largest value is 1; 255"):
+        Lesion.read(replace(row, mask=tmp_path / "mask.png"), 1, context=2.0)
+    with pytest.raises(ArgumentError, match="largest value is 1; 255"):
+        Background.read(replace(row, mask=tmp_path / "mask.png"))
+
+
+def test_a_lesion_that_fills_its_picture_has_no_window_beside_it():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    full = Lesion(image, np.ones((64, 64), bool), 1, Background(image, np.ones((64, 64), bool)))
+    ground = Background(np.tile(image, (4, 4, 1)), skin=np.ones((256, 256), bool))
+    _, label = source_of(full, [ground])._beside_a_lesion(np.random.default_rng(0))
+    assert label == 0
 
 
 def test_backgrounds_are_needed(data):

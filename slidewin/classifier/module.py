@@ -137,8 +137,8 @@ class ModuleClassifier(Classifier):
     def fingerprint(self) -> str | None:
         """SHA-256 of the weights and of all that turns a patch into probabilities.
 
-        The module's code counts as far as its printed form shows it. None if the module keeps
-        state that is not in tensors.
+        The module's code, and plain attributes that it may keep beside its tensors, count only as
+        far as its printed form shows them. None if its state dict holds what is no tensor.
         """
         import torch
 

@@ -24,7 +24,7 @@ __all__ = ["IMAGE_SUFFIXES", "read_image"]
 # What counts as a photo in a folder. HEIF does, although it is refused: a photo that is skipped in
 # silence would pass for one that was searched.
 IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+    {".bmp", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
 
 

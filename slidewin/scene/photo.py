@@ -88,7 +88,7 @@ def _place(hand: Hand, diameter: float, rng: np.random.Generator) -> tuple[float
     # Photos end at their borders, and so does the room; knuckles and fingers are left alone.
     inside = np.pad((hand.distance < 0).astype(np.uint8), 1)
     room = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    room[(hand.y < -50) | (hand.y > 74)] = 0
+    room[(hand.y < 5) | (hand.y > 74)] = 0
     best = float(room.max())
     if best < 0.7 * diameter:
         raise ArgumentError(

@@ -64,8 +64,11 @@ def read_table(source: str | Path, *, validation: float = 0.1) -> list[Row]:
         records: list[dict[str, str]] = [{"file": str(p.relative_to(source))} for p in files]
         folder = source
     elif source.is_file():
-        with source.open(newline="", encoding="utf-8") as stream:
-            records = list(csv.DictReader(stream))
+        try:
+            with source.open(newline="", encoding="utf-8-sig") as stream:
+                records = list(csv.DictReader(stream, restval=""))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ArgumentError(f"{source}: no CSV in UTF-8 ({error}); save it as one") from error
         folder = source.parent
         if records and "file" not in records[0]:
             raise ArgumentError(
@@ -76,6 +79,11 @@ def read_table(source: str | Path, *, validation: float = 0.1) -> list[Row]:
         raise ArgumentError(f"{source}: no such file or folder; give a CSV table or a folder")
     if not records:
         raise ArgumentError(f"{source}: no images found; give a CSV table or a folder of images")
+    splits = {record.get("split") or "train" for record in records}
+    if surplus := splits - {"train", "val", "test"}:
+        raise ArgumentError(
+            f"{source}: found the splits {', '.join(sorted(surplus))}; known are train, val, test"
+        )
     drawn_lots = not any(record.get("split") == "val" for record in records)
     rows = []
     for record in records:
@@ -120,8 +128,10 @@ class Background:
     @classmethod
     def read(cls, row: Row) -> "Background":
         """Read a photo without lesions."""
-        mask = None if row.mask is None else read_image(row.mask)[:, :, 0]
-        return cls.shrunk(read_image(row.file), mask)
+        image = read_image(row.file)
+        return cls.shrunk(
+            image, None if row.mask is None else _read_mask(row.mask, image.shape[:2])
+        )
 
     @classmethod
     def all_skin(cls, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> "Background":
@@ -148,6 +158,20 @@ class Background:
     def skin_share(self, row: float, col: float, reach: float) -> float | None:
         """Share of skin within ``reach`` pixels of a place, or None where that is not known."""
         return None if self.skin is None else float(_box(self.skin, row, col, reach).mean())
+
+
+def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    mask = read_image(path)[:, :, 0]
+    if mask.shape != shape:
+        raise ArgumentError(
+            f"{path}: the mask is {mask.shape[0]} x {mask.shape[1]} pixels and its image "
+            f"{shape[0]} x {shape[1]}; they must be of one size"
+        )
+    if 0 < mask.max() <= 127:
+        raise ArgumentError(
+            f"{path}: the mask's largest value is {mask.max()}; 255 marks what is meant, 0 the rest"
+        )
+    return mask
 
 
 def _box(mask: NDArray[np.bool_], row: float, col: float, reach: float) -> NDArray[np.bool_]:
@@ -190,12 +214,7 @@ class Lesion:
             radius = round(min(h, w) / context / 2)
             cv2.circle(mask, (w // 2, h // 2), radius, 255, -1)
         else:
-            mask = read_image(row.mask)[:, :, 0]
-            if mask.shape != (h, w):
-                raise ArgumentError(
-                    f"{row.mask}: the mask is {mask.shape[0]} x {mask.shape[1]} pixels and its "
-                    f"image {h} x {w}; they must be of one size"
-                )
+            mask = _read_mask(row.mask, (h, w))
         return cls.cut(image, mask, label)
 
     @classmethod

@@ -120,6 +120,7 @@ class WindowSource:
         # Way and scale come first and the lesion must suit them, so they tell nothing of it.
         scale = self._any_scale(rng)
         in_place = rng.random() < _IN_PLACE
+        last = None
         for _ in range(_TRIES):
             lesion = group[int(rng.integers(len(group)))]
             centres = lesion.inner if where == "inner" else lesion.near
@@ -130,7 +131,10 @@ class WindowSource:
                 return self._cut(lesion.image, centre, scale, rng)
             if not in_place and lesion.is_whole:
                 return self._lay(lesion, centre, scale, self._ground_of_skin(rng), rng)
-        return self._lay(lesion, centre, scale, self._ground_of_skin(rng), rng)
+            last = lesion, centre
+        if last is None:  # lesions that fill their pictures have nothing beside them
+            return self._skin(rng)[0]
+        return self._lay(*last, scale, self._ground_of_skin(rng), rng)
 
     def _skin(self, rng: np.random.Generator) -> tuple[Patch, int]:
         """Skin from the same picture as a lesion, so that the picture does not tell."""
