@@ -42,7 +42,7 @@ def pad_ufes(classifier: Classifier, options: argparse.Namespace) -> None:
     """Share of photos in which the best region's centre lies in the true mask, by diagnosis."""
     folder = options.data / "pad_ufes_20"
     hits: dict[str, list[bool]] = {}
-    misses, regions = [], 0
+    misses, regions, central = [], 0, 0
     for row in rows_of(folder / "labels.csv"):
         if row["split"] != options.split:
             continue
@@ -53,6 +53,7 @@ def pad_ufes(classifier: Classifier, options: argparse.Namespace) -> None:
         hit = bool(found.regions) and bool(mask[tuple(int(x) for x in found.regions[0].centre)])
         hits.setdefault(row["label"], []).append(hit)
         regions += len(found.regions)
+        central += bool(mask[photo.shape[0] // 2, photo.shape[1] // 2])
         if not hit:
             misses.append(f"{Path(row['file']).stem} ({row['label']})")
         save(found, options, "hit" if hit else "miss", row["file"])
@@ -63,6 +64,7 @@ def pad_ufes(classifier: Classifier, options: argparse.Namespace) -> None:
         low, high = wilson(sum(group), len(group))
         share = sum(group) / len(group)
         print(f"| {label} | {len(group)} | {sum(group)} | {share:.2f} | {low:.2f} to {high:.2f} |")
+    print(f"for comparison, the centre of the photo: {central / len(total):.2f}")
     print(f"regions per photo: {regions / len(total):.1f}")
     print(f"missed: {', '.join(misses) or 'none'}\n")
 

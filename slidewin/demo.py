@@ -22,7 +22,7 @@ from slidewin.scene import Scene, draw_scene
 
 __all__ = ["DEMO_SEED", "Demonstration", "demonstrate"]
 
-DEMO_SEED = 1
+DEMO_SEED = 9
 _PICTURES = ("photo.png", "truth.png", "figure.png")
 
 
@@ -66,8 +66,10 @@ class Demonstration(NamedTuple):
         titles = ("Grad-CAM, photo shrunk to the input", "Grad-CAM, whole photo")
         for title, cam in zip(titles, self.grad_cams, strict=True):
             pixels = cam.to_pixels()
-            peak = float(np.nanmax(pixels)) or 1.0
+            peak = float(np.nanmax(pixels))
             note = "no absolute scale: bright is this photo's own maximum"
+            if peak == 0:  # nothing is left of the weighted sum after Grad-CAM's ReLU
+                peak, note = 1.0, f"0 all over: nothing speaks for {label}"
             panels.append(Panel(draw_heatmap(pixels, high=peak), title, note, scale=(0.0, peak)))
         return draw_panels(
             panels,

@@ -13,6 +13,7 @@ Along one axis, three values of a lattice, at 2, 4 and 7, and the pixels between
 """
 
 import json
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -48,12 +49,15 @@ class HeatLayer:
         at ``(r + 0.5, c + 0.5)``. Kept as a read-only float64 copy.
     cols : array_like of shape (n,)
         Photo column of each lattice column, likewise.
+    reach : float, optional
+        How far beyond its outermost places a layer has a say, in photo px; it is not assessed
+        farther out. By default as far as the photo goes.
 
     Raises
     ------
     ArgumentError
-        The shapes do not agree, a value is infinite or beyond 1e38, or the places are not finite
-        and strictly increasing.
+        The shapes do not agree, a value is infinite or beyond 1e38, the places are not finite
+        and strictly increasing, or `reach` is negative.
     ArgumentTypeError
         The values or places are not real numbers.
 
@@ -66,8 +70,11 @@ class HeatLayer:
     values: npt.NDArray[np.float32]
     rows: npt.NDArray[np.float64]
     cols: npt.NDArray[np.float64]
+    reach: float = math.inf
 
     def __post_init__(self) -> None:
+        if not self.reach >= 0:
+            raise ArgumentError(f"reach={self.reach!r} must be a number of photo px from 0 up")
         # The range is checked below, in words; a cast that overflows need not warn as well.
         with np.errstate(over="ignore"):
             values = _numbers("values", self.values).astype(np.float32)
@@ -86,7 +93,7 @@ class HeatLayer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Unpickled arrays are writeable; made anew, they are not.
-        return HeatLayer, (self.values, self.rows, self.cols)
+        return HeatLayer, (self.values, self.rows, self.cols, self.reach)
 
     def __repr__(self) -> str:
         return f"HeatLayer({self.values.shape[0]} x {self.values.shape[1]}, {_span(self)})"
@@ -210,9 +217,10 @@ class HeatMap:
         Notes
         -----
         A layer is interpolated bilinearly between the places of its values, and held constant
-        beyond the outermost; a pixel is NaN if any value that bears on it is. Layers are merged by
-        the maximum, and a pixel is NaN only if it is in all of them. Nothing is rescaled: a flat
-        lattice gives an exactly flat map, and no pixel lies outside the range of the lattices.
+        beyond the outermost as far as it reaches; a pixel is NaN if any value that bears on it is.
+        Layers are merged by the maximum, and a pixel is NaN only if it is in all of them. Nothing
+        is rescaled: a flat lattice gives an exactly flat map, and no pixel lies outside the range
+        of the lattices.
 
         Why not the mean over the windows that cover a pixel? Because windows stand half a lesion
         apart, and such a mean depends on how a lesion happens to fall between them: measured with
@@ -234,14 +242,14 @@ class HeatMap:
                 f"pass (start, stop) with 0 <= start < stop <= {height}"
             )
         lowest, highest = _extremes(*self.layers)
-        columns = [_Blend(layer.cols, 0, width, axis=1) for layer in self.layers]
+        columns = [_Blend(layer.cols, layer.reach, 0, width, axis=1) for layer in self.layers]
         pixels = np.full((stop - start, width), np.nan, np.float32)
         step = max(1, _STRIP_PIXELS // width)
         for top in range(start, stop, step):
             bottom = min(top + step, stop)
             strip = pixels[top - start : bottom - start]
             for layer, across in zip(self.layers, columns, strict=True):
-                down = _Blend(layer.rows, top, bottom, axis=0)
+                down = _Blend(layer.rows, layer.reach, top, bottom, axis=0)
                 np.fmax(strip, across(down(layer.values)), out=strip)
             # Rounding may carry a + t * (b - a) past b where t is all but 1.
             np.clip(strip, lowest, highest, out=strip)
@@ -291,13 +299,16 @@ class _Blend:
     """
 
     def __init__(
-        self, centres: npt.NDArray[np.float64], start: int, stop: int, *, axis: int
+        self, centres: npt.NDArray[np.float64], reach: float, start: int, stop: int, *, axis: int
     ) -> None:
-        place = np.interp(np.arange(start, stop) + 0.5, centres, np.arange(len(centres)))
+        pixels = np.arange(start, stop) + 0.5
+        place = np.interp(pixels, centres, np.arange(len(centres)))
         self.lower = np.floor(place).astype(np.intp)
         self.upper = np.ceil(place).astype(np.intp)
         self.axis = axis
         weight = (place - self.lower).astype(np.float32)
+        # What is out of reach is multiplied by NaN, whatever its value.
+        weight[(pixels < centres[0] - reach) | (pixels > centres[-1] + reach)] = np.nan
         self.weight = np.expand_dims(weight, 1 - axis)
 
     def __call__(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -148,12 +148,18 @@ class SlidingWindow:
         photo = check_image(photo)
         grid = self.plan(photo.shape)
         layers = []
-        for level, values in zip(grid.levels, self._sweep(photo, grid), strict=True):
+        sweeps = zip(grid.levels, self._sweep(photo, grid), strict=True)
+        for index, (level, values) in enumerate(sweeps):
             flat = values.reshape(-1, values.shape[-1])
             heat = self.classifier.target_probability(flat, self.target)
             layers.append(
                 HeatLayer(
-                    heat.reshape(level.lattice), rows=level.row_centres, cols=level.col_centres
+                    heat.reshape(level.lattice),
+                    rows=level.row_centres,
+                    cols=level.col_centres,
+                    # A window speaks for a lesion about its centre, so as far as that lesion goes;
+                    # only the finest level, whose windows come nearest, answers for the border.
+                    reach=level.lesion_size / 2 if index else np.inf,
                 )
             )
         return HeatMap(

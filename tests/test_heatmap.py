@@ -381,3 +381,25 @@ def test_a_map_needs_layers_a_known_unit_and_settings_that_json_can_hold():
     for settings_ in ({"a": np.int64(1)}, {"a": nan}, 3):
         with pytest.raises(ArgumentTypeError, match="settings cannot be written as JSON"):
             HeatMap((2, 3), (layer,), method="by hand", unit="raw", settings=settings_)
+
+
+def test_a_layer_has_no_say_out_of_its_reach():
+    layer = HeatLayer([[0.5]], rows=[3.0], cols=[4.0], reach=1.5)
+    pixels = HeatMap((6, 8), [layer], method="by hand", unit="probability").to_pixels()
+    expected = np.full((6, 8), np.nan, np.float32)
+    expected[1:5, 2:6] = 0.5  # pixel centres from 1.5 to 4.5 and from 2.5 to 5.5: the ends count
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_where_one_layer_has_no_say_another_has():
+    far = HeatLayer([[0.25]], rows=[3.0], cols=[4.0])
+    near = HeatLayer([[0.75]], rows=[3.0], cols=[4.0], reach=1)
+    pixels = HeatMap((6, 8), [far, near], method="by hand", unit="probability").to_pixels()
+    assert (pixels == 0.75).sum() == 4
+    assert (pixels == 0.25).sum() == 44
+
+
+def test_a_negative_reach_is_refused():
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ArgumentError, match="reach"):
+            HeatLayer([[0.5]], rows=[3.0], cols=[4.0], reach=wrong)

@@ -143,6 +143,21 @@ def test_over_all_phases_of_the_grid_a_lesion_is_found_where_it_is_without_bias(
     assert min(peaks) >= 0.7 * max(peaks)
 
 
+def test_a_coarse_level_does_not_answer_for_the_whole_photo():
+    """One window of a 96 px photo sees a lesion of 60 px, and a map of 96 x 96 px is no answer."""
+
+    def large_alone(patches):
+        lit = dark_middle(patches)[:, 1] > 0.6
+        return np.stack([~lit, lit], axis=1).astype(float)
+
+    photo = photo_with_disc((96, 96), (48, 48), 60)
+    found = slidewin.locate(photo, classifier_of(large_alone), lesion_size=(8, 60), threshold=0.5)
+    assert found.assessed.all()
+    assert found.mask[48, 48]
+    assert not found.mask[:8].any()
+    assert not found.mask[:, :8].any()
+
+
 def test_levels_keep_the_photo_s_geometry():
     ramp = np.repeat(np.arange(120, dtype=np.uint8)[:, None], 90, axis=1)
     photo = np.repeat(ramp[:, :, None], 3, axis=2)
