@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = command("demo", _demo, "draw a photo, find the lesion in it, and compare with Grad-CAM")
     demo.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="DIR")
-    demo.add_argument("--random-state", type=int, help="another number, another scene")
+    demo.add_argument("--random-state", type=int, default=0, help="another number, another scene")
     demo.add_argument("--n-jobs", type=int)
     demo.add_argument("--overwrite", action="store_true")
 
@@ -295,11 +295,11 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from slidewin.demo import DEMO_SEED, demonstrate
+    from slidewin.demo import demonstrate
 
     shown = demonstrate(
         options.output,
-        random_state=DEMO_SEED if options.random_state is None else options.random_state,
+        random_state=options.random_state,
         n_jobs=options.n_jobs,
         overwrite=options.overwrite,
     )

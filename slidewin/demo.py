@@ -20,9 +20,8 @@ from slidewin.report import Panel, draw_heatmap, draw_panels, draw_regions
 from slidewin.saliency import GradCAM
 from slidewin.scene import Scene, draw_scene
 
-__all__ = ["DEMO_SEED", "Demonstration", "demonstrate"]
+__all__ = ["Demonstration", "demonstrate"]
 
-DEMO_SEED = 9
 _PICTURES = ("photo.png", "truth.png", "figure.png")
 
 
@@ -83,7 +82,7 @@ class Demonstration(NamedTuple):
 def demonstrate(
     folder: Path,
     *,
-    random_state: int = DEMO_SEED,
+    random_state: int = 0,
     n_jobs: int | None = None,
     overwrite: bool = False,
     verbose: int = 1,
