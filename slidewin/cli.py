@@ -6,6 +6,7 @@ the others are done; the exit status is then 1. Wrong usage exits with 2.
 
 import argparse
 import csv
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SlidewinError as error:
         print(f"slidewin {options.command}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read our words has had enough; nothing more to say
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lasts as long as the process
+        return 1
     except KeyboardInterrupt:
         print("slidewin: interrupted; what was written so far is whole", file=sys.stderr)
         return 130

@@ -1,7 +1,10 @@
 """What importing slidewin does and does not do."""
 
+import ast
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import slidewin
 
@@ -45,24 +48,50 @@ def test_the_public_names_are_few_and_there():
         assert getattr(slidewin, name).__doc__
 
 
-def test_rooms_import_only_from_rooms_above_them():
-    import ast
-    from pathlib import Path
+ROOMS = [
+    "errors", "output", "image", "grid", "classifier", "network", "heatmap", "workers", "sweep",
+    "mask", "region", "saliency", "scene", "training", "report", "finding", "demo", "cli",
+]  # fmt: skip
+ROOT = Path(slidewin.__file__).parent
 
-    order = [
-        "errors", "output", "image", "grid", "classifier", "network", "heatmap", "workers",
-        "sweep", "mask",
-        "region", "saliency", "scene", "training", "report", "finding", "demo", "cli",
-    ]  # fmt: skip
-    root = Path(slidewin.__file__).parent
-    rooms = {p.stem for p in root.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
-    assert rooms - {"__init__", "__main__"} == set(order)
-    for room in order:
-        files = (
-            [root / f"{room}.py"] if (root / f"{room}.py").exists() else (root / room).glob("*.py")
-        )
-        for file in files:
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("slidewin."):
-                    used = node.module.split(".")[1]
-                    assert order.index(used) <= order.index(room), f"{file}: {node.module}"
+
+def modules():
+    """Every module of every room, with the room's place in the order."""
+    for place, room in enumerate(ROOMS):
+        one = ROOT / f"{room}.py"
+        for file in [one] if one.exists() else sorted((ROOT / room).glob("*.py")):
+            yield place, file
+
+
+def used_rooms(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.startswith("slidewin"))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("slidewin"):
+            if node.module == "slidewin":
+                yield from (f"slidewin.{name.name}" for name in node.names)
+            else:
+                yield node.module
+
+
+def test_rooms_import_only_from_rooms_above_them():
+    there = {p.stem for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert there - {"__init__"} == set(ROOMS)
+    for place, file in modules():
+        for module in used_rooms(file):
+            name = module.split(".")[1]
+            assert name == "__version__" or ROOMS.index(name) <= place, f"{file}: {module}"
+
+
+def test_modules_are_small():
+    for _, file in modules():
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file
+
+
+def test_notebooks_are_committed_without_outputs():
+    notebooks = sorted((ROOT.parent / "notebooks").glob("*.ipynb"))
+    assert notebooks
+    for notebook in notebooks:
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+            assert not cell.get("outputs"), notebook
+            assert cell.get("execution_count") is None, notebook
