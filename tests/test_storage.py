@@ -131,7 +131,7 @@ def chains(draw) -> nn.Sequential:
     pool = [
         nn.AvgPool2d(2, padding=1, count_include_pad=False),
         nn.AvgPool2d((2, 1), ceil_mode=True, divisor_override=3),
-        nn.MaxPool2d(3, stride=1, ceil_mode=True),
+        nn.MaxPool2d(2, stride=1, ceil_mode=True),
         nn.AdaptiveAvgPool2d((None, 2)),
     ]
     layers += [draw(st.sampled_from(pool)), nn.AdaptiveAvgPool2d(1), nn.Flatten()]

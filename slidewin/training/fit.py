@@ -317,11 +317,15 @@ def _figures(
         thresholds[name] = threshold
         flagged = scores >= threshold
         figures[f"{name}_at_threshold"] = {
-            "found": round(float(flagged[wanted].mean()), 3),
-            "of_flagged_right": round(float(wanted[flagged & counted].mean()), 3),
+            "found": _share(flagged[wanted]),
+            "of_flagged_right": _share(wanted[flagged & counted]),
         }
     figures["thresholds"] = thresholds
     return figures
+
+
+def _share(flags: NDArray[np.bool_]) -> float | None:
+    return round(float(flags.mean()), 3) if len(flags) else None
 
 
 def _precise_threshold(scores: NDArray[np.float32], wanted: NDArray[np.bool_]) -> float:
