@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slidewin.errors import ArgumentError, OutputExistsError, SlidewinError
-from slidewin.image import IMAGE_SUFFIXES, read_image
+from slidewin.image import images_in, read_image
 from slidewin.output import make_folder
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def _photos(given: Sequence[Path]) -> list[Path]:
     photos: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            inside = images_in(path)
             if not inside:
                 raise ArgumentError(f"{path}: no images in this folder")
             photos += inside

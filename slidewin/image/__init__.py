@@ -8,6 +8,6 @@ Files are written by :mod:`slidewin.output`.
 """
 
 from slidewin.image.arrays import check_image, hash_pixels
-from slidewin.image.reading import IMAGE_SUFFIXES, read_image
+from slidewin.image.reading import IMAGE_SUFFIXES, images_in, read_image
 
-__all__ = ["IMAGE_SUFFIXES", "check_image", "hash_pixels", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "check_image", "hash_pixels", "images_in", "read_image"]

@@ -19,13 +19,18 @@ from slidewin.errors import (
 )
 from slidewin.image.decoder import decode
 
-__all__ = ["IMAGE_SUFFIXES", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "images_in", "read_image"]
 
 # What counts as a photo in a folder. HEIF does, although it is refused: a photo that is skipped in
 # silence would pass for one that was searched.
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
+
+
+def images_in(folder: Path) -> list[Path]:
+    """List what counts as a photo in a folder and below it, by suffix, in order of name."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def read_image(

@@ -31,7 +31,7 @@ _CLOTHS = np.array(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scene:
     """A photo and the truth about it.
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidewin.errors import ArgumentError
-from slidewin.image import IMAGE_SUFFIXES, read_image
+from slidewin.image import images_in, read_image
 
 __all__ = ["Background", "Lesion", "Row", "read_table"]
 
@@ -60,8 +60,9 @@ def read_table(source: str | Path, *, validation: float = 0.1) -> list[Row]:
     """
     source = Path(source)
     if source.is_dir():
-        files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        records: list[dict[str, str]] = [{"file": str(p.relative_to(source))} for p in files]
+        records: list[dict[str, str]] = [
+            {"file": str(path.relative_to(source))} for path in images_in(source)
+        ]
         folder = source
     elif source.is_file():
         try:
