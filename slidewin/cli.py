@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slidewin.errors import ArgumentError, OutputExistsError, SlidewinError
+from slidewin.errors import ArgumentError, SlidewinError
 from slidewin.image import images_in, read_image
-from slidewin.output import make_folder
+from slidewin.output import make_folder, refuse_existing
 
 if TYPE_CHECKING:
     from slidewin.classifier import Classifier
@@ -132,10 +132,8 @@ def _locate(options: argparse.Namespace) -> int:
     photos = _photos(options.photos)
     _check_usage(classifier, options)
     summary = options.output / "summary.csv"
-    if summary.exists() and not options.overwrite:
-        raise OutputExistsError(
-            f"{summary}: there already; choose another folder or pass --overwrite"
-        )
+    if not options.overwrite:
+        refuse_existing(options.output, [summary.name])
     make_folder(options.output)
     failures = 0
     with summary.open("w", newline="", encoding="utf-8") as stream:
@@ -277,8 +275,8 @@ def _train(options: argparse.Namespace) -> int:
     # What would lose the training at its end is refused at its beginning.
     if options.output.suffix != ".safetensors":
         raise ArgumentError(f"{options.output}: models are kept in .safetensors files")
-    if options.output.exists() and not options.overwrite:
-        raise OutputExistsError(f"{options.output}: there already; pass --overwrite")
+    if not options.overwrite:
+        refuse_existing(options.output.parent, [options.output.name])
     make_folder(options.output.parent)
     classifier = train(
         options.lesions,

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidewin.classifier import load_classifier
-from slidewin.errors import OutputExistsError
 from slidewin.finding import Finding, locate
 from slidewin.heatmap import HeatMap
-from slidewin.output import write_png
+from slidewin.output import refuse_existing, write_png
 from slidewin.report import Panel, draw_heatmap, draw_panels, draw_regions
 from slidewin.saliency import GradCAM
 from slidewin.scene import Scene, draw_scene
@@ -105,11 +104,8 @@ def demonstrate(
     OutputExistsError
         If a file is there and ``overwrite`` is false.
     """
-    if not overwrite and (there := [name for name in _PICTURES if (folder / name).exists()]):
-        raise OutputExistsError(
-            f"{folder}: {', '.join(there)} there already; choose another folder (-o) or pass "
-            "--overwrite"
-        )
+    if not overwrite:
+        refuse_existing(folder, _PICTURES)
     scene = draw_scene(random_state=random_state)
     classifier = load_classifier()
     found = locate(scene.photo, classifier, n_jobs=n_jobs, verbose=verbose)

@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from slidewin import __version__
 from slidewin.classifier import Classifier
-from slidewin.errors import ArgumentError, OutputExistsError
+from slidewin.errors import ArgumentError
 from slidewin.heatmap import HeatMap
 from slidewin.image import check_image, hash_pixels
 from slidewin.mask import drop_specks, threshold_mask
-from slidewin.output import make_folder, write_png, write_text
+from slidewin.output import make_folder, refuse_existing, write_png, write_text
 from slidewin.region import Region, find_regions, to_geojson
 from slidewin.report import draw_heatmap, draw_mask, draw_regions
 from slidewin.sweep import SlidingWindow
@@ -115,11 +115,8 @@ class Finding:
             If a file cannot be written.
         """
         folder = Path(folder)
-        if not overwrite and (there := [n for n in OUTPUTS if (folder / n).exists()]):
-            raise OutputExistsError(
-                f"{folder}: {', '.join(there)} there already; choose another folder, or pass "
-                "overwrite=True (--overwrite on the shell)"
-            )
+        if not overwrite:
+            refuse_existing(folder, OUTPUTS)
         make_folder(folder)
         photo_hash = hash_pixels(self.photo)
         low, high = self._scale()
@@ -146,9 +143,8 @@ class Finding:
         """Ends of the colour map: those of probability, else the same span about the threshold."""
         if self.heatmap.unit == "probability":
             return 0.0, 1.0
-        return self.threshold - abs(self.threshold or 1.0), self.threshold + abs(
-            self.threshold or 1.0
-        )
+        span = abs(self.threshold) or 1.0
+        return self.threshold - span, self.threshold + span
 
     def _settings(self, scale: tuple[float, float], photo_hash: str) -> str:
         made_by = {

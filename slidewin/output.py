@@ -3,6 +3,7 @@
 import io
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError, OutputExistsError
 
-__all__ = ["make_folder", "write_bytes", "write_png", "write_text"]
+__all__ = ["make_folder", "refuse_existing", "write_bytes", "write_png", "write_text"]
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
@@ -29,6 +30,21 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
         reason = getattr(error, "strerror", error)
         raise OutputError(f"{folder}: no folder can be made there ({reason})") from error
     return folder
+
+
+def refuse_existing(folder: Path, names: Iterable[str]) -> None:
+    """Refuse to go on where files are there already, before anything is computed or written.
+
+    Raises
+    ------
+    OutputExistsError
+        If any of the names is in the folder.
+    """
+    if there := [name for name in names if (folder / name).exists()]:
+        raise OutputExistsError(
+            f"{folder}: {', '.join(there)} there already; choose another folder or name, or pass "
+            "overwrite=True (--overwrite on the shell)"
+        )
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> None:
