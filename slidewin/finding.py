@@ -17,7 +17,7 @@ from slidewin.classifier import Classifier
 from slidewin.errors import ArgumentError
 from slidewin.heatmap import HeatMap
 from slidewin.image import check_image, hash_pixels
-from slidewin.mask import drop_specks, threshold_mask
+from slidewin.mask import drop_specks, speck_area, threshold_mask
 from slidewin.output import make_folder, refuse_existing, write_png, write_text
 from slidewin.region import Region, find_regions, to_geojson
 from slidewin.report import draw_heatmap, draw_mask, draw_regions
@@ -26,7 +26,6 @@ from slidewin.sweep import SlidingWindow
 __all__ = ["OUTPUTS", "Finding", "check_threshold", "locate", "versions"]
 
 OUTPUTS = ("overlay.png", "heatmap.png", "mask.png", "regions.geojson", "settings.json")
-_LEAST_WIDTH = 0.5  # of a region, in diameters of the smallest lesion sought
 _PACKAGES = ("numpy", "opencv-python", "pillow", "scikit-learn", "torch")
 
 
@@ -271,7 +270,7 @@ def locate(
         heatmap=heatmap,
         threshold=threshold,
         label=sweep.target,
-        least_area=np.pi / 4 * (_LEAST_WIDTH * heatmap.settings["lesion_size"][0]) ** 2,
+        least_area=speck_area(heatmap.settings["lesion_size"][0]),
         settings={
             "classifier": {
                 "sha256": classifier.fingerprint(),

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from slidewin.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["drop_specks", "threshold_mask"]
+__all__ = ["drop_specks", "speck_area", "threshold_mask"]
+
+_LEAST_WIDTH = 0.5  # of a region, in diameters of the smallest lesion sought
 
 
 def threshold_mask(pixels: npt.NDArray[np.floating], threshold: float) -> npt.NDArray[np.bool_]:
@@ -65,6 +67,22 @@ def threshold_mask(pixels: npt.NDArray[np.floating], threshold: float) -> npt.ND
         raise ArgumentError(f"threshold: got {threshold!r}; pass a finite number")
     # NaN compares False: what was not assessed is not flagged.
     return pixels.astype(np.float32, copy=False) >= bound
+
+
+def speck_area(lesion_size: float) -> float:
+    """Area below which a piece is a speck: a disc half as wide as the smallest lesion sought.
+
+    Parameters
+    ----------
+    lesion_size : float
+        Diameter of the smallest lesion sought, in pixels.
+
+    Examples
+    --------
+    >>> round(speck_area(20), 1)
+    78.5
+    """
+    return float(np.pi / 4 * (_LEAST_WIDTH * lesion_size) ** 2)
 
 
 def drop_specks(mask: npt.NDArray[np.bool_], least_area: float) -> npt.NDArray[np.bool_]:

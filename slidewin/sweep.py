@@ -2,15 +2,16 @@
 
 ``H[m, n] = F(B[m, n])``: B is the window at row m and column n of a level's lattice, F the
 classifier. The work is cut into *bands*, a few hundred windows each, in an order and with batches
-that depend on the grid alone; so the answer is the same, bit for bit, whoever computes which band
-and when. A band carries no pixels: the level travels to each worker once, the classifier likewise,
-and what comes back is a small array that is written by index.
+that depend on the grid and the classifier alone; so the answer is the same, bit for bit, whoever
+computes which band and when. A band carries no pixels: the level travels to each worker once, the
+classifier likewise, and what comes back is a small array that is written by index.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from pickle import PicklingError
 from tempfile import TemporaryDirectory
@@ -32,6 +33,9 @@ __all__ = ["SlidingWindow", "resample"]
 
 # Windows in a band: enough that handing it out costs nothing, few enough to spread over cores.
 _BAND_WINDOWS = 512
+# Where windows share work, a band is at least this many windows high: then at most a quarter is
+# done twice, for neighbouring bands overlap by a window.
+_BAND_SIDES = 4
 _PROGRESS_AFTER_S = 2.0
 
 Probabilities = NDArray[np.float32]
@@ -66,8 +70,8 @@ class SlidingWindow:
     -----
     Beside the photo, memory holds one or two resampled levels (3 bytes a pixel; smaller than the
     photo unless the lesions are smaller than the classifier saw them) and a batch of windows for
-    each worker. Processes share the levels through a memory map; joblib keeps it in shared memory
-    or in ``JOBLIB_TEMP_FOLDER``.
+    each worker, or what the windows of a band share. Processes share the levels through a memory
+    map; joblib keeps it in shared memory or in ``JOBLIB_TEMP_FOLDER``.
 
     Examples
     --------
@@ -146,12 +150,36 @@ class SlidingWindow:
             If the classifier fails on a window, or a worker is killed.
         """
         photo = check_image(photo)
-        grid = self.plan(photo.shape)
+        return self.heatmap(photo.shape, self.probabilities(photo))
+
+    def heatmap(
+        self,
+        photo_shape: tuple[int, ...],
+        probabilities: Sequence[Probabilities],
+        *,
+        target: str | None = None,
+    ) -> HeatMap:
+        """Map a target's probability from those of all classes in every window.
+
+        Parameters
+        ----------
+        photo_shape : tuple of int
+        probabilities : sequence of ndarray of shape (m, n, k), float32
+            As :meth:`probabilities` returns them for a photo of this shape: one sweep serves every
+            target.
+        target : str, optional
+            By default the sweep's own.
+
+        Returns
+        -------
+        HeatMap
+        """
+        target = self.target if target is None else target
+        grid = self.plan(photo_shape)
         layers = []
-        sweeps = zip(grid.levels, self._sweep(photo, grid), strict=True)
-        for index, (level, values) in enumerate(sweeps):
+        for index, (level, values) in enumerate(zip(grid.levels, probabilities, strict=True)):
             flat = values.reshape(-1, values.shape[-1])
-            heat = self.classifier.target_probability(flat, self.target)
+            heat = self.classifier.target_probability(flat, target)
             layers.append(
                 HeatLayer(
                     heat.reshape(level.lattice),
@@ -168,7 +196,7 @@ class SlidingWindow:
             method=self.method,
             unit="probability",
             settings={
-                "target": self.target,
+                "target": target,
                 "lesion_size": list(grid.lesion_size),
                 "stride": grid.stride,
                 "context": grid.context,
@@ -228,7 +256,7 @@ class SlidingWindow:
             )
             tasks = (
                 joblib.delayed(_classify)(classifier, band, self.batch_size, threads)
-                for band in _bands(photo, grid)
+                for band in _bands(photo, grid, shared=self.classifier.shares_windows)
             )
             try:
                 # Closed before thread counts are given back: no worker outlives an error.
@@ -268,15 +296,9 @@ class _Band:
     index: int
     rows: tuple[int, int]
 
-    def batches(self, size: int) -> Iterator[tuple[NDArray[np.uint8], int]]:
-        """Windows of the band, in batches, each with the index of its first window."""
-        side, (first, stop) = self.level.side, self.rows
-        corners = [(t, left) for t in self.level.tops[first:stop] for left in self.level.lefts]
-        for start in range(0, len(corners), size):
-            batch = [
-                self.image[t : t + side, c : c + side] for t, c in corners[start : start + size]
-            ]
-            yield np.stack(batch), start
+    @property
+    def tops(self) -> tuple[int, ...]:
+        return self.level.tops[slice(*self.rows)]
 
 
 def resample(photo: NDArray[np.uint8], level: Level) -> NDArray[np.uint8]:
@@ -305,11 +327,13 @@ def resample(photo: NDArray[np.uint8], level: Level) -> NDArray[np.uint8]:
     return np.pad(image, (*level.padding, (0, 0)), mode="reflect") if level.is_padded else image
 
 
-def _bands(photo: NDArray[np.uint8], grid: Grid) -> Iterator[_Band]:
+def _bands(photo: NDArray[np.uint8], grid: Grid, *, shared: bool) -> Iterator[_Band]:
     for index, level in enumerate(grid.levels):
         image = resample(photo, level)
         m, n = level.lattice
         step = max(1, _BAND_WINDOWS // n)
+        if shared:
+            step = max(step, _BAND_SIDES * level.side // level.stride)
         for first in range(0, m, step):
             yield _Band(image, level, index, (first, min(first + step, m)))
 
@@ -321,29 +345,24 @@ def _classify(
     if threads is not None:
         cap_threads(threads)
     classifier = parked.fetch()
-    values = []
-    for batch, start in band.batches(batch_size):
-        try:
-            values.append(classifier.predict_proba(batch))
-        except Exception as error:
-            raise _placed(error, classifier, batch, start, band) from error
-    rows = band.rows[1] - band.rows[0]
-    return band.index, band.rows[0], np.concatenate(values).reshape(rows, band.level.lattice[1], -1)
+    try:
+        values = classifier.predict_windows(
+            band.image, band.tops, band.level.lefts, batch_size=batch_size
+        )
+    except Exception as error:
+        raise _placed(error, classifier, band) from error
+    return band.index, band.rows[0], values
 
 
-def _placed(
-    error: Exception, classifier: Classifier, batch: NDArray[np.uint8], start: int, band: _Band
-) -> SlidewinError:
-    """The same error, with the window that it comes from."""
-    culprit = 0
-    for i in range(len(batch)):
+def _placed(error: Exception, classifier: Classifier, band: _Band) -> SlidewinError:
+    """The same error, with the window that it comes from: the first that fails by itself."""
+    level, row, column = band.level, band.rows[0], 0
+    for m, n in product(range(*band.rows), range(level.lattice[1])):
         try:
-            classifier.predict_proba(batch[i : i + 1])
+            classifier.predict_windows(band.image, level.tops[m : m + 1], level.lefts[n : n + 1])
         except Exception as again:  # noqa: BLE001 - whatever it is, it is the one looked for
-            culprit, error = i, again
+            row, column, error = m, n, again
             break
-    level, columns = band.level, band.level.lattice[1]
-    row, column = divmod(band.rows[0] * columns + start + culprit, columns)
     place = (
         f"window at row {row}, column {column} of level {band.index} (lesions of "
         f"{level.lesion_size:.4g} px), centred at photo row {level.row_centres[row]:.1f}, column "

@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 from toys import SIDE, dark_middle
 
 import slidewin
 from slidewin.classifier import Classifier
+
+# No test asserts a time: machines are shared.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

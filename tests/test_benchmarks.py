@@ -23,15 +23,81 @@ def test_a_benchmark_says_how_it_is_run(name):
     assert f"python benchmarks/{name}.py" in benchmark(name).__doc__
 
 
+def disc(shape, centre, radius):
+    rows, cols = np.indices(shape) + 0.5
+    return np.hypot(rows - centre[0], cols - centre[1]) <= radius
+
+
+def test_a_window_within_the_photo_needs_no_padding(dark):
+    photo = np.arange(40 * 50 * 3, dtype=np.uint8).reshape(40, 50, 3)
+    side = dark.input_size
+    patch, padded = benchmark("classifier").cut(photo, np.array([20.0, 30.0]), side, dark)
+    assert padded == 0
+    np.testing.assert_array_equal(patch, photo[20 - side // 2 :, 30 - side // 2 :][:side, :side])
+
+
+def test_a_window_s_padding_is_mirrored_and_its_share_told(dark):
+    photo = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
+    patch, padded = benchmark("classifier").cut(photo, np.array([0.0, 8.0]), 16, dark)
+    assert padded == 0.5
+    np.testing.assert_array_equal(patch[8:], photo[:8])
+    np.testing.assert_array_equal(patch[:8], photo[1:9][::-1])
+
+
+def test_windows_of_a_sweep_are_told_what_they_should_say(dark):
+    lesion = disc((96, 96), (48, 48), 8)
+    photo = np.where(lesion[:, :, None], 0, 255).astype(np.uint8).repeat(3, axis=2)
+    asked = benchmark("classifier")
+    truth, probability = asked.sweep_windows(asked.Remembering(dark), photo, lesion, (16, 64))
+    assert truth.any()
+    assert probability[truth].min() > 0.4
+    # Windows for larger lesions hold this one too; they are neither right nor wrong.
+    assert probability[~truth].max() < 0.4
+    truth, _ = asked.sweep_windows(asked.Remembering(dark), photo, np.zeros_like(lesion), (16, 64))
+    assert not truth.any()
+    assert truth.size > probability.size
+
+
+def test_what_was_asked_before_is_answered_from_memory(dark):
+    remembering = benchmark("classifier").Remembering(dark)
+    image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    first = remembering.predict_windows(image, [0, 8], [0, 5])
+    np.testing.assert_array_equal(first, dark.predict_windows(image, [0, 8], [0, 5]))
+    other = remembering.predict_windows(image, [0, 8], [0, 6])
+    assert not np.array_equal(first, other)
+    remembering.classifier = None
+    np.testing.assert_array_equal(remembering.predict_windows(image, [0, 8], [0, 5]), first)
+
+
+def test_groups_of_windows_are_scored_together():
+    auc, low, high = benchmark("classifier").auc(
+        [{"group": group} for group in "abcd"],
+        [[1, 1], [1], [0, 0], [0]],
+        [[0.9, 0.4], [0.8], [0.5, 0.1], [0.2]],
+        50,
+    )
+    assert auc == pytest.approx(8 / 9)
+    assert low <= auc <= high == 1
+
+
 @pytest.mark.parametrize(
-    ("hits", "n", "low", "high"),
-    [(0, 10, 0.0, 0.278), (5, 10, 0.237, 0.763), (10, 10, 0.722, 1.0), (81, 94, 0.778, 0.918)],
-)
-def test_intervals_of_a_share_are_wilson_s(hits, n, low, high):
-    assert benchmark("localisation").wilson(hits, n) == pytest.approx((low, high), abs=1e-3)
+    ("value", "less_is_better", "words"),
+    [(0.9, False, "aim"), (0.8, False, "yes"), (0.7, False, "**no**"),
+     (0.7, True, "aim"), (0.85, True, "**no**"), (np.nan, False, "**no**")],
+)  # fmt: skip
+def test_a_figure_says_what_it_reaches(value, less_is_better, words):
+    at_least, aim = (0.8, 0.7) if less_is_better else (0.8, 0.9)
+    figure = benchmark("classifier").Figure("", at_least, aim, value, 0, 1)
+    assert figure.reached == words
 
 
 def test_the_phase_benchmark_measures_where_a_lesion_was_put(dark):
     peak, stray = benchmark("phases").measure(dark, 16.0, np.zeros(2), 0)
     assert 0 <= peak <= 1
     assert stray is None or np.abs(stray).max() < 2
+
+
+def test_the_features_benchmark_times_ways_that_agree_to_the_last_bit():
+    times = benchmark("features").measure((100, 120), 1)
+    assert len(times) == 4
+    assert all(seconds.shape == (1,) for seconds in times.values())

@@ -134,6 +134,11 @@ def test_info_describes_a_classifier(model, capsys):
         assert words in said
 
 
+def test_info_tries_a_classifier_where_asked(model, capsys):
+    assert main(["info", model, "--check"]) == 0
+    assert "ModuleClassifier" in capsys.readouterr().out
+
+
 def test_the_demo_finds_the_lesion_and_leaves_the_cloth_alone(tmp_path, capsys):
     assert main(["demo", "-o", str(tmp_path / "demo")]) == 0
     said = capsys.readouterr().out
@@ -169,6 +174,6 @@ def test_info_describes_a_classifier_without_a_background(tmp_path, capsys):
 
 
 def test_training_is_not_begun_where_it_cannot_be_kept(tmp_path, capsys):
-    arguments = ["train", "--lesions", "none.csv", "--backgrounds", "none"]
+    arguments = ["train", "--lesions", "none.csv", "--negatives", "none"]
     assert main([*arguments, "-o", str(tmp_path / "model.pt")]) == 2
     assert ".safetensors" in capsys.readouterr().err

@@ -5,8 +5,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from slidewin.classifier.shared import ReceptiveField, receptive_field
 from slidewin.errors import ArgumentError
-from slidewin.network import ReceptiveField, receptive_field, window_network
+from slidewin.network import window_network
 
 WINDOW, STRIDE = 64, 8
 

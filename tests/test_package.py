@@ -49,8 +49,9 @@ def test_the_public_names_are_few_and_there():
 
 
 ROOMS = [
-    "errors", "output", "image", "grid", "classifier", "network", "heatmap", "workers", "sweep",
-    "mask", "region", "saliency", "scene", "training", "report", "finding", "demo", "cli",
+    "errors", "output", "image", "grid", "features", "classifier", "network", "heatmap", "workers",
+    "sweep", "mask", "region", "saliency", "metrics", "scene", "training", "report", "finding",
+    "demo", "cli",
 ]  # fmt: skip
 ROOT = Path(slidewin.__file__).parent
 

@@ -32,7 +32,7 @@ def test_real_photos_are_read_as_pillow_reads_them():
 
 
 def test_the_default_points_at_most_lesions_of_the_training_split_s_photos():
-    """Not a figure: that is benchmarks/localisation.py. A map off by half a window fails here."""
+    """Not a figure: that is benchmarks/classifier.py. A map off by half a window fails here."""
     classifier = slidewin.load_classifier()
     folder = "pad_ufes_20"
     rows = [row for row in rows_of(f"{folder}/labels.csv") if row["split"] == "train"][::7]

@@ -314,6 +314,11 @@ def put(*keys, value):
     return change
 
 
+def of_three_classes(description):
+    description["classes"] = ["a", "b", "melanoma"]
+    description["bias"] = [0.0, 0.0, 0.0]
+
+
 def drop(*keys):
     def change(description):
         for key in keys[:-1]:
@@ -326,7 +331,10 @@ def drop(*keys):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (put("format", value="slidewin-9"), r"'slidewin-9', where 'slidewin-1' .*update slidewin"),
+        (
+            put("format", value="slidewin-9"),
+            r"'slidewin-9', where 'slidewin-1' is read; slidewin .* wrote it, .*update slidewin",
+        ),
         (drop("format"), r"KeyError: 'format'"),
         (drop("classes"), r"KeyError: 'classes'"),
         (drop("layers", 0, "kind"), r"KeyError: 'kind'"),
@@ -350,6 +358,13 @@ def drop(*keys):
         (put("classes", value=["melanoma"]), r"two different labels"),
         (put("input_size", value="64"), r"input_size='64'"),
         (put("input_size", value=None), r"input_size=None"),
+        (put("input_size", value=6), r"its layers do not take 6 x 6 pixels"),
+        (put("input_size", value=9), r"shape \(1, 8\) for 1 patches; \(1, 2\) is needed"),
+        (put("input_size", value=10**6), r"input_size 1000000, where at most 4096"),
+        (put("classes", value=["a", "b", "melanoma"]), r"bias=.*one finite number for each of 3"),
+        (of_three_classes, r"shape \(1, 2\) .*each of the classes \['a', 'b', 'melanoma'\]"),
+        (put("temperature", value=0), r"temperature=0"),
+        (put("bias", value=[0.5]), r"bias=\[0.5\]"),
         (put("context", value=10**400), r"OverflowError"),
         (put("context", value=0), r"context=0"),
         (put("target", value="nevus"), r"target='nevus'"),

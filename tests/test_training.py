@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from slidewin.classifier import load_classifier, save_file
+from slidewin.classifier.estimator import EstimatorClassifier
 from slidewin.cli import main
-from slidewin.errors import ArgumentError
+from slidewin.errors import ArgumentError, SlidewinWarning
 from slidewin.output import write_png
 from slidewin.scene import draw_lesion, draw_skin
 from slidewin.training import read_table, train
@@ -33,6 +34,16 @@ def data(tmp_path_factory):
         (folder / name).unlink()
     with (folder / "lesions.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([("file", "mask", "label", "split"), *rows])
+    whole = []
+    for i in range(8):
+        skin = draw_skin((140, 180), random_state=200 + i)
+        kind = "melanoma" if i % 4 < 2 else "mole"
+        image, mask = draw_lesion(skin, centre=(70, 90), diameter=30, random_state=i, kind=kind)
+        write_png(folder / f"whole{i}.png", image)
+        write_png(folder / f"outline{i}.png", mask.astype(np.uint8) * 255)
+        whole.append((f"whole{i}.png", f"outline{i}.png", kind))
+    with (folder / "whole.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("file", "mask", "label"), *whole])
     (folder / "photos").mkdir()
     rng = np.random.default_rng(0)
     for i in range(20):
@@ -42,37 +53,9 @@ def data(tmp_path_factory):
 
 
 def few(data, **options):
-    options = {"n_windows": 600, "n_drawn": 10, "epochs": 1, **options}
+    options = {"n_windows": 600, "n_drawn": 6, "epochs": 1, "rounds": 1, **options}
+    options.setdefault("photos", [data / "whole.csv"])
     return train([data / "lesions.csv"], [data / "photos"], **options)
-
-
-def test_a_table_keeps_its_splits_and_never_opens_the_test_rows(data):
-    rows = read_table(data / "lesions.csv")
-    assert {row.split for row in rows} == {"train", "val"}
-    assert len(rows) == 18
-    assert rows[0].mask == data / "mask0.png"
-
-
-def test_a_folder_is_a_table_whose_validation_rows_are_drawn_by_name(data):
-    once, again = read_table(data / "photos"), read_table(data / "photos")
-    assert once == again
-    assert len(once) == 20
-    assert {row.split for row in read_table(data / "photos", validation=0.5)} == {"train", "val"}
-    assert {row.split for row in read_table(data / "photos", validation=0)} == {"train"}
-
-
-@pytest.mark.parametrize(
-    ("content", "words"), [("", "no images"), ("path\na.png\n", "columns path.*'file'")]
-)
-def test_a_table_without_files_is_refused(content, words, tmp_path):
-    (tmp_path / "table.csv").write_text(content)
-    with pytest.raises(ArgumentError, match=words):
-        read_table(tmp_path / "table.csv")
-
-
-def test_a_missing_table_is_refused(tmp_path):
-    with pytest.raises(ArgumentError, match=r"nowhere.*CSV table or a folder"):
-        read_table(tmp_path / "nowhere")
 
 
 def test_a_lesion_is_kept_at_one_diameter(data):
@@ -119,7 +102,7 @@ def test_windows_on_a_lesion_have_it_in_the_middle_and_windows_beside_it_do_not(
     source = source_of(lesion, [skin])
     rng = np.random.default_rng(0)
     for _ in range(40):
-        on, label = source._on_a_lesion(rng)
+        on, label = source._lesion(rng)
         assert label == 1
         assert on[31:33, 31:33].mean() < 110
         beside, label = source._beside_a_lesion(rng)
@@ -144,14 +127,12 @@ def test_the_same_seed_draws_the_same_windows(data):
     lesions = [Lesion.read(row, 1 + (row.label == "melanoma"), context=2.0) for row in rows]
     grounds = [Background.read(row) for row in read_table(data / "photos")]
     source = WindowSource(lesions, grounds, [], n_classes=3, input_size=64, context=2.0)
-    patches, labels, kinds = source.draw(50, np.random.default_rng(3))
-    again, labels_again, kinds_again = source.draw(50, np.random.default_rng(3))
+    patches, labels = source.draw(50, np.random.default_rng(3))
+    again, labels_again = source.draw(50, np.random.default_rng(3))
     assert patches.shape == (50, 64, 64, 3)
     assert set(labels) == {0, 1, 2}
     np.testing.assert_array_equal(patches, again)
     np.testing.assert_array_equal(labels, labels_again)
-    np.testing.assert_array_equal(kinds, kinds_again)
-    assert (labels[kinds > 0] == 0).all()
 
 
 def test_training_gives_a_classifier_with_its_history(data):
@@ -162,8 +143,32 @@ def test_training_gives_a_classifier_with_its_history(data):
     assert list(classifier.classes_) == ["background", "other_lesion", "melanoma"]
     assert classifier.thresholds.keys() == {"other_lesion", "melanoma", "lesion"}
     assert classifier.about["lesions"]["train"] == {"mole": 6, "melanoma": 6}
-    assert 0 <= classifier.about["validation"]["auc_lesion_against_background"] <= 1
+    first, second = classifier.about["rounds"]
+    assert (first["round"], first["mined"], second["round"]) == (0, 0, 1)
+    assert second["mined"] > 0
+    assert classifier.temperature == pytest.approx(
+        classifier.about["calibration"]["temperature"], abs=1e-3
+    )
+    for target, threshold in classifier.thresholds.items():
+        assert threshold == classifier.about["thresholds"][target]["threshold"]
     assert not classifier.module.training
+
+
+def test_without_lesions_in_validation_photos_probabilities_stay_and_a_warning_says_so(data):
+    with pytest.warns(SlidewinWarning, match=r"not calibrated: too few windows.*other_lesion"):
+        classifier = few(data, photos=[], n_windows=200, rounds=0)
+    assert classifier.about["calibration"] is None
+    assert classifier.temperature == 1
+
+
+def test_features_learn_as_a_network_does_and_are_kept_in_a_file(data, tmp_path):
+    classifier = few(data, model="features", rounds=1)
+    assert isinstance(classifier, EstimatorClassifier)
+    assert list(classifier.classes_) == ["background", "other_lesion", "melanoma"]
+    assert [point["round"] for point in classifier.about["rounds"]] == [0, 1]
+    assert classifier.about["validation_windows"]["auc_lesion_against_background"] > 0.8
+    save_file(classifier, tmp_path / "m.skops")
+    assert load_classifier(tmp_path / "m.skops").thresholds == classifier.thresholds
 
 
 def test_the_same_seed_trains_the_same_weights_for_any_number_of_threads(data):
@@ -172,8 +177,8 @@ def test_the_same_seed_trains_the_same_weights_for_any_number_of_threads(data):
 
 
 def test_training_learns_to_tell_a_lesion_from_the_rest(data):
-    classifier = few(data, n_windows=3000, epochs=4)
-    assert classifier.about["validation"]["auc_lesion_against_background"] > 0.85
+    classifier = few(data, n_windows=3000, epochs=4, rounds=0)
+    assert classifier.about["validation_windows"]["auc_lesion_against_background"] > 0.85
 
 
 def test_what_is_trained_can_be_saved_and_loaded(data, tmp_path):
@@ -185,6 +190,28 @@ def test_what_is_trained_can_be_saved_and_loaded(data, tmp_path):
     assert loaded.fingerprint() == classifier.fingerprint()
 
 
+def test_photos_for_validation_must_be_outlined(data):
+    with pytest.raises(ArgumentError, match="no mask; photos for validation"):
+        few(data, photos=[data / "photos"])
+
+
+def test_a_photo_for_validation_that_is_trained_on_is_told(data):
+    with pytest.warns(SlidewinWarning, match="near-identical"), pytest.raises(ArgumentError):
+        # Refused in the end, for want of the class; the warning comes first.
+        few(data, photos=[data / "lesions.csv"], named=("melanoma", "wart"))
+
+
+@pytest.mark.parametrize("named", [("background",), ("melanoma", "melanoma"), ("other_lesion",)])
+def test_classes_are_named_once_and_others_than_those_that_are_there(data, named):
+    with pytest.raises(ArgumentError, match="each once"):
+        few(data, named=named)
+
+
+def test_unknown_distortions_are_named(data):
+    with pytest.raises(ArgumentError, match="found rain; known are hair"):
+        few(data, distortions=("rain",))
+
+
 def test_a_class_without_lesions_is_named(data):
     with pytest.raises(ArgumentError, match=r"'train' has no images of wart"):
         few(data, named=("melanoma", "wart"))
@@ -194,7 +221,8 @@ def test_a_class_without_lesions_is_named(data):
     ("wrong", "words"),
     [
         ({"epochs": 0}, "epochs=0"),
-        ({"n_windows": 10}, "n_windows=10"),
+        ({"n_windows": 0}, "n_windows=0"),
+        ({"rounds": -1}, "rounds=-1"),
         ({"random_state": -1}, "random_state=-1"),
         ({"context": 0.5}, "context=0.5"),
         ({"n_jobs": 0}, "n_jobs=0"),
@@ -203,20 +231,6 @@ def test_a_class_without_lesions_is_named(data):
 def test_wrong_numbers_are_refused_before_anything_is_read(wrong, words):
     with pytest.raises(ArgumentError, match=words):
         train(["nowhere.csv"], ["nowhere"], **wrong)
-
-
-def test_a_split_of_another_name_is_not_passed_over(tmp_path):
-    (tmp_path / "table.csv").write_text("file,split\na.png,training\nb.png,test\n")
-    with pytest.raises(ArgumentError, match=r"splits training; known are train, val, test"):
-        read_table(tmp_path / "table.csv")
-
-
-def test_a_table_in_another_encoding_is_refused_in_words(tmp_path):
-    (tmp_path / "table.csv").write_bytes("file\nläsion.png\n".encode("latin-1"))
-    with pytest.raises(ArgumentError, match="UTF-8"):
-        read_table(tmp_path / "table.csv")
-    (tmp_path / "table.csv").write_text("file\nläsion.png\n", encoding="utf-8-sig")
-    assert read_table(tmp_path / "table.csv", validation=0)[0].file == tmp_path / "läsion.png"
 
 
 def test_a_mask_of_zeros_and_ones_is_refused(data, tmp_path):
@@ -232,21 +246,27 @@ def test_a_lesion_that_fills_its_picture_has_no_window_beside_it():
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     full = Lesion(image, np.ones((64, 64), bool), 1, Background(image, np.ones((64, 64), bool)))
     ground = Background(np.tile(image, (4, 4, 1)), skin=np.ones((256, 256), bool))
-    _, label = source_of(full, [ground])._beside_a_lesion(np.random.default_rng(0))
+    patch, label = source_of(full, [ground])._beside_a_lesion(np.random.default_rng(0))
     assert label == 0
+    assert patch.std() > 20  # noise as the ground is, not the blank that stands for nothing found
 
 
-def test_backgrounds_are_needed(data):
-    with pytest.raises(ArgumentError, match="backgrounds"):
+def test_negatives_are_needed(data):
+    with pytest.raises(ArgumentError, match="negatives"):
         train([data / "lesions.csv"], [])
 
 
 def test_the_shell_trains_too(data, tmp_path, capsys):
     out = tmp_path / "model.safetensors"
-    arguments = ["train", "--lesions", str(data / "lesions.csv"), "--backgrounds"]
-    arguments += [str(data / "photos"), "-o", str(out), "--windows", "500", "--epochs", "1"]
+    tables = {"--lesions": "lesions.csv", "--negatives": "photos", "--photos": "whole.csv"}
+    arguments = ["train", "-o", str(out), "--quiet"]
+    for option, name in tables.items():
+        arguments += [option, str(data / name)]
+    arguments += ["--windows", "500", "--epochs", "1", "--rounds", "0", "--drawn", "3"]
     assert main(arguments) == 0
-    assert "auc_lesion_against_background" in capsys.readouterr().out
     assert "melanoma" in load_classifier(out).classes_
+    record = tmp_path / "model.training"
+    assert {file.name for file in record.iterdir()} >= {"about.json", "rounds.csv", "rounds.png"}
+    assert (record / "rounds.csv").read_text().startswith("round,mined,loss,")
     assert main(arguments) == 2
     assert "--overwrite" in capsys.readouterr().err

@@ -4,10 +4,15 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from slidewin.classifier.function import EstimatorClassifier, FunctionClassifier
+from slidewin.classifier.estimator import EstimatorClassifier
+from slidewin.classifier.function import FunctionClassifier
+from slidewin.classifier.keras import KerasClassifier, is_keras
 from slidewin.classifier.module import ModuleClassifier
+from slidewin.classifier.onnx import OnnxClassifier
+from slidewin.classifier.pickled import PICKLED, open_pickled
 from slidewin.classifier.protocol import Classifier
 from slidewin.classifier.storage import load_file
 from slidewin.errors import ArgumentError, ArgumentTypeError
@@ -31,30 +36,41 @@ def load_classifier(
     logits: bool | None = None,
     target: str | None = None,
     thresholds: Mapping[str, float] | None = None,
+    trusted: bool = False,
 ) -> Classifier:
     """Make a classifier that can be swept.
 
     Parameters
     ----------
-    source : path, torch.nn.Module, fitted scikit-learn estimator, callable or None
-        None is the embedded default. A file must be one that slidewin saved. An estimator gets
-        its patches as rows of ``S * S * 3`` values, a callable as ``(n, S, S, 3)``, both uint8.
+    source : path, torch.nn.Module, Keras model, fitted scikit-learn estimator, callable or None
+        None is the embedded default. An estimator gets its patches as rows of ``S * S * 3``
+        values, a callable as ``(n, S, S, 3)``, both uint8. A path ends in
+
+        - ``.safetensors`` or ``.skops``: saved by slidewin, which brings its own description;
+        - ``.onnx``: any ONNX file; if exported by slidewin, with its description;
+        - ``.pt``, ``.pth``, ``.ts``, ``.torchscript`` (torch modules, TorchScript), ``.pkl``,
+          ``.pickle`` or ``.joblib``: only with ``trusted=True``.
     classes : sequence of str
         Label of each column, in the order in which the classifier returns them. Needed for
-        modules and callables; an estimator has its own.
+        networks and callables; an estimator has its own.
     input_size : int
-        Side ``S`` of the classifier's input in pixels. Needed for modules and callables.
+        Side ``S`` of the classifier's input in pixels. Needed for modules and callables, and for
+        other networks that do not declare it.
     context : float, default 2.0
         Window side over lesion diameter in the close-ups it was trained on.
     mean, std : sequence of 3 floats, or float
-        Modules only: the input is ``(pixel / 255 - mean) / std``; 0 and 1 by default.
+        Networks only: the input is ``(pixel / 255 - mean) / std``; 0 and 1 by default. A network
+        that wants values from 0 to 255 has ``std=1/255``.
     logits : bool, default True
-        Modules only: whether it returns logits or probabilities.
+        Networks only: whether it returns logits or probabilities.
     target : str, optional
         What counts as found by default: a label, or ``"lesion"`` for every class but
         ``"background"``. Otherwise the last class.
     thresholds : mapping of str to float, optional
         Default threshold of each target; 0.5 otherwise.
+    trusted : bool, default False
+        Whether a file may run code when it is opened, as pickles and TorchScript can, and skops
+        files of other types than slidewin's own.
 
     Returns
     -------
@@ -86,8 +102,17 @@ def load_classifier(
         "target": target,
         "thresholds": thresholds,
     }
-    for_modules = {"mean": mean, "std": std, "logits": logits}
-    given = [name for name, value in (description | for_modules).items() if value is not None]
+    for_networks = {"mean": mean, "std": std, "logits": logits}
+    given = {
+        name: value for name, value in (description | for_networks).items() if value is not None
+    }
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.suffix.lower() == ".onnx":
+            return OnnxClassifier(path, **given)
+        if path.suffix.lower() in PICKLED:
+            opened: Any = open_pickled(path, trusted=trusted)
+            return load_classifier(opened, **given)
     if source is None or isinstance(source, str | os.PathLike | Classifier):
         if given:
             raise ArgumentError(
@@ -98,36 +123,42 @@ def load_classifier(
         if source is None:
             with as_file(files("slidewin") / "models" / "default.safetensors") as path:
                 return load_file(path)
+        if Path(source).suffix.lower() == ".skops":
+            from slidewin.classifier.skops import load_estimator  # brings scikit-learn
+
+            return load_estimator(Path(source), trusted=trusted)
         return load_file(os.fspath(source))
     if isinstance(source, type):
         raise ArgumentTypeError(
             f"source: found the class {source.__name__}; give an instance of it, trained or fitted"
         )
-    is_module = _is_module(source)
-    surplus = [name for name, value in for_modules.items() if value is not None]
-    if surplus and not is_module:
+    if is_keras(source):  # before modules, which a model is too where torch runs it
+        return KerasClassifier(source, **_described(source, given, "classes"))
+    if _is_module(source):
+        return ModuleClassifier(source, **_described(source, given, "classes", "input_size"))
+    if surplus := [name for name in for_networks if name in given]:
         raise ArgumentError(
-            f"{', '.join(surplus)}: only for torch modules, not for {type(source).__name__}; put "
-            "the scaling into the pipeline or function"
+            f"{', '.join(surplus)}: only for torch modules, Keras models and ONNX files, not for "
+            f"{type(source).__name__}; put the scaling into the pipeline or function"
         )
-    if hasattr(source, "predict_proba") and not is_module:
+    if hasattr(source, "predict_proba"):
         return EstimatorClassifier(source, **description)
-    if not is_module and not callable(source):
+    if not callable(source):
         raise ArgumentTypeError(
-            f"source: found {type(source).__name__}; give the path of a .safetensors file, a "
-            "torch module, a fitted estimator with predict_proba, or a callable"
+            f"source: found {type(source).__name__}; give the path of a .safetensors, .skops or "
+            ".onnx file, a torch module, a Keras model, a fitted estimator with predict_proba, or "
+            "a callable"
         )
-    missing = [name for name in ("classes", "input_size") if description[name] is None]
-    if missing:
+    return FunctionClassifier(source, **_described(source, given, "classes", "input_size"))
+
+
+def _described(source: object, given: dict[str, Any], *needed: str) -> dict[str, Any]:
+    if missing := [name for name in needed if name not in given]:
         raise ArgumentError(
             f"{' and '.join(missing)}: needed for {type(source).__name__}, e.g. "
             "classes=['background', 'melanoma'], input_size=64"
         )
-    if _is_module(source):
-        return ModuleClassifier(
-            source, mean=mean, std=std, logits=True if logits is None else logits, **description
-        )
-    return FunctionClassifier(source, **description)
+    return given
 
 
 def _is_module(source: object) -> "TypeGuard[nn.Module]":

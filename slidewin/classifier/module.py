@@ -1,8 +1,10 @@
 """Adapter for torch modules."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slidewin.classifier.protocol import Classifier
-from slidewin.errors import ArgumentError, ClassifierError
+from slidewin.classifier.scores import NetworkClassifier
+from slidewin.classifier.shared import aligned, find_shared_pass
+from slidewin.errors import ClassifierError
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +27,7 @@ _LOANS: dict[int, "tuple[int, list[torch.nn.Module]]"] = {}
 _LOANS_LOCK = Lock()
 
 
-class ModuleClassifier(Classifier):
+class ModuleClassifier(NetworkClassifier):
     """A torch module as a classifier.
 
     The module is used where it is and left as it was: mode, gradients, device and dtype.
@@ -33,36 +36,15 @@ class ModuleClassifier(Classifier):
     ----------
     module : torch.nn.Module
         Maps ``(n, 3, S, S)`` to ``(n, k)``, or to ``(n, 1)`` or ``(n,)`` for two classes, where
-        the one number speaks for the second. May be called from several threads at once.
-    mean, std : sequence of 3 floats, or float, optional
-        The input is ``(pixel / 255 - mean) / std``. By default 0 and 1.
-    logits : bool, default True
-        Whether the module returns logits (softmax, or sigmoid for one number, is applied) or
-        probabilities.
-    about : mapping, optional
-        What is known of it (data, versions ...), kept in the file when it is saved.
+        the one number speaks for the second; or to an object that has this as ``.logits``. May be
+        called from several threads at once.
     **description
-        As for :class:`Classifier`.
+        As for :class:`NetworkClassifier`.
     """
 
-    def __init__(
-        self,
-        module: "torch.nn.Module",
-        *,
-        mean: Sequence[float] | float | None = None,
-        std: Sequence[float] | float | None = None,
-        logits: bool = True,
-        about: Mapping[str, Any] | None = None,
-        **description: Any,
-    ) -> None:
+    def __init__(self, module: "torch.nn.Module", **description: Any) -> None:
         super().__init__(**description)
         self.module = module
-        self.mean = _three(mean, "mean", 0.0)
-        self.std = _three(std, "std", 1.0)
-        if not all(s > 0 for s in self.std):
-            raise ArgumentError(f"std={self.std}: every value must be above 0")
-        self.logits = logits
-        self.about = dict(about or {})
 
     def _predict(self, patches: NDArray[np.uint8]) -> Any:
         import torch
@@ -70,12 +52,68 @@ class ModuleClassifier(Classifier):
         # Not inference_mode: tensors that a module keeps from it could never again be trained on.
         with self.borrowed(), torch.no_grad():
             output = self.module(self.to_input(patches))
-            if not isinstance(output, torch.Tensor):
-                raise ClassifierError(
-                    f"the module returned {type(output).__name__}; a tensor of shape (n, k) is "
-                    "needed. Wrap it in a module that returns the logits alone"
+        # The outputs of transformers' models come with their logits under this name.
+        output = getattr(output, "logits", output)
+        if not isinstance(output, torch.Tensor):
+            raise ClassifierError(
+                f"the module returned {type(output).__name__}; a tensor of shape (n, k), or an "
+                "object with such a tensor as .logits, is needed. Wrap it in a module that "
+                "returns the logits alone"
+            )
+        eps = torch.finfo(output.dtype).eps if output.is_floating_point() else 0.0
+        # NumPy has no bfloat16; single precision holds all that it holds.
+        return self.to_probabilities(output.float().cpu().numpy(), eps=eps)
+
+    @property
+    def shares_windows(self) -> bool:
+        """Whether one pass over a level stands for one pass over each of its windows."""
+        return find_shared_pass(self.module, self.input_size) is not None
+
+    def predict_windows(
+        self,
+        image: NDArray[np.uint8],
+        tops: Sequence[int],
+        lefts: Sequence[int],
+        *,
+        batch_size: int = 64,
+    ) -> NDArray[np.float32]:
+        """Classify the windows of a lattice, in one pass where the network allows it.
+
+        As :meth:`Classifier.predict_windows`; equal to the answers for each window, to rounding.
+        """
+        shared = find_shared_pass(self.module, self.input_size)
+        if shared is None:
+            return super().predict_windows(image, tops, lefts, batch_size=batch_size)
+        values = np.empty((len(tops), len(lefts), len(self.classes_)), np.float32)
+        # The last window of a row or column is shifted back, often by no whole stride.
+        for rows in aligned(tops, shared.stride):
+            for cols in aligned(lefts, shared.stride):
+                top, left = tops[rows[0]], lefts[cols[0]]
+                strip = image[
+                    top : tops[rows[-1]] + self.input_size, left : lefts[cols[-1]] + self.input_size
+                ]
+                cells = np.ix_(
+                    [(tops[row] - top) // shared.stride for row in rows],
+                    [(lefts[col] - left) // shared.stride for col in cols],
                 )
-            return self._probabilities(output).cpu().numpy()
+                values[np.ix_(rows, cols)] = self._in_one_pass(shared.body, strip)[cells]
+        return values
+
+    def _in_one_pass(
+        self, body: "torch.nn.Sequential", strip: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """Probabilities (h, w, k) at every cell of a strip."""
+        import torch
+
+        with self.borrowed(), torch.no_grad():
+            inputs = self.to_input(strip[None])
+            if strip.shape[:2] == (self.input_size, self.input_size):
+                # Channels last, a lone window's rounding would depend on the number of threads.
+                inputs = inputs.contiguous()
+            scores = body(inputs)[0].permute(1, 2, 0).float().cpu().numpy()
+        flat = scores.reshape(-1, scores.shape[-1])
+        probabilities = self._checked(self.to_probabilities(flat), len(flat))
+        return probabilities.reshape(*scores.shape[:2], -1)
 
     def to_input(self, patches: NDArray[np.uint8]) -> "torch.Tensor":
         """Normalised input (n, 3, h, w) on the module's device for images (n, h, w, 3)."""
@@ -90,29 +128,6 @@ class ModuleClassifier(Classifier):
         std = torch.tensor(self.std, device=like.device).view(1, 3, 1, 1)
         return ((x / 255 - mean) / std).to(like.dtype)
 
-    def _probabilities(self, output: "torch.Tensor") -> "torch.Tensor":
-        import torch
-
-        k = len(self.classes_)
-        # What rounding may take from or add to rows of probabilities.
-        rounding = 2e-6
-        if output.is_floating_point():
-            rounding = max(rounding, torch.finfo(output.dtype).eps)
-        output = output.float()
-        if output.ndim == 1:
-            output = output[:, None]
-        if output.ndim == 2 and output.shape[1] == 1 and k == 2:
-            second = torch.sigmoid(output) if self.logits else output
-            return torch.cat([1 - second, second], dim=1)
-        if not self.logits or output.ndim != 2 or output.shape[1] != k:
-            return output  # checked by the caller
-        if (output >= 0).all() and ((output.sum(dim=1) - 1).abs() < rounding).all():
-            raise ClassifierError(
-                "the module's rows are probabilities already (not negative, sum to 1), and "
-                "softmax would flatten them; pass logits=False"
-            )
-        return output.softmax(dim=1)
-
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Evaluation mode; the last of its borrowers gives it back, layer by layer."""
@@ -121,7 +136,8 @@ class ModuleClassifier(Classifier):
             borrowers, training = _LOANS.get(key, (0, []))
             if not borrowers:
                 training = [layer for layer in self.module.modules() if layer.training]
-                self.module.eval()
+                for layer in training:  # not eval(), which torch.export's modules refuse
+                    layer.training = False
             _LOANS[key] = borrowers + 1, training
         try:
             yield
@@ -143,8 +159,7 @@ class ModuleClassifier(Classifier):
         import torch
 
         digest = hashlib.sha256()
-        described = (self._labels(), self.input_size, self.mean, self.std, self.logits)
-        digest.update(repr((described, str(self.module))).encode())
+        digest.update(repr((self._described(), str(self.module))).encode())
         for name, tensor in sorted(self.module.state_dict().items()):
             if not isinstance(tensor, torch.Tensor):
                 return None
@@ -153,17 +168,16 @@ class ModuleClassifier(Classifier):
             digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        torch = sys.modules["torch"]
+        if isinstance(self.module, torch.jit.ScriptModule):  # which does not pickle
+            state["module"] = self.module.save_to_buffer()
+        return state
 
-def _three(
-    value: Sequence[float] | float | None, name: str, default: float
-) -> tuple[float, float, float]:
-    try:
-        values = np.broadcast_to(np.asarray(default if value is None else value, float), (3,))
-    except (TypeError, ValueError):
-        values = np.full(3, np.nan)
-    if not np.isfinite(values).all():
-        raise ArgumentError(
-            f"{name}={value!r}: give one finite number for each of red, green and blue, as "
-            "fractions of full scale, or one for all"
-        )
-    return float(values[0]), float(values[1]), float(values[2])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["module"], bytes):
+            import torch
+
+            state["module"] = torch.jit.load(BytesIO(state["module"]))  # type: ignore[no-untyped-call]
+        self.__dict__.update(state)

@@ -137,6 +137,50 @@ class Classifier(ABC):
             return np.empty((0, len(self.classes_)), np.float32)
         return self._checked(self._predict(patches), len(patches))
 
+    @property
+    def shares_windows(self) -> bool:
+        """Whether windows that overlap share work, so that few large bands are the quickest."""
+        return False
+
+    def predict_windows(
+        self,
+        image: NDArray[np.uint8],
+        tops: Sequence[int],
+        lefts: Sequence[int],
+        *,
+        batch_size: int = 64,
+    ) -> NDArray[np.float32]:
+        """Classify the windows of a lattice laid over an image.
+
+        Cut one by one and classified in batches, unless an adapter knows how to share what
+        overlapping windows have in common.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w, 3), uint8
+        tops, lefts : sequence of int, of lengths m and n
+            First rows and first columns of the windows, which lie within the image.
+        batch_size : int
+            Windows that are cut at a time.
+
+        Returns
+        -------
+        ndarray of shape (m, n, k), float32
+            As :meth:`predict_proba` answers for each.
+
+        Raises
+        ------
+        ClassifierError
+            As :meth:`predict_proba` does.
+        """
+        side = self.input_size
+        corners = [(top, left) for top in tops for left in lefts]
+        values = []
+        for start in range(0, len(corners), batch_size):
+            batch = [image[t : t + side, c : c + side] for t, c in corners[start:][:batch_size]]
+            values.append(self.predict_proba(np.stack(batch)))
+        return np.concatenate(values).reshape(len(tops), len(lefts), -1)
+
     @abstractmethod
     def _predict(self, patches: NDArray[np.uint8]) -> Any:
         """Return probabilities (n, k) for patches (n, S, S, 3), n >= 1, unchecked."""

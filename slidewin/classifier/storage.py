@@ -9,6 +9,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from slidewin import __version__
 from slidewin.classifier.module import ModuleClassifier
 from slidewin.classifier.protocol import Classifier
 from slidewin.errors import ClassifierError, ModelFileError
@@ -17,10 +20,11 @@ from slidewin.output import write_bytes
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["load_file", "save_file"]
+__all__ = ["as_json", "load_file", "save_file"]
 
 _FORMAT = "slidewin-1"
 _KEY = "slidewin"
+_LARGEST_INPUT = 4096  # what a file claims is not allocated without end
 # Constructor arguments of each layer that can be stored, under the names of their attributes.
 _LAYERS: dict[str, tuple[str, ...]] = {
     "AdaptiveAvgPool2d": ("output_size",),
@@ -61,14 +65,16 @@ _LAYERS: dict[str, tuple[str, ...]] = {
 
 
 def save_file(classifier: Classifier, path: str | Path, *, overwrite: bool = False) -> None:
-    """Save a classifier whose module is a chain of plain layers.
+    """Save a classifier whose module is a chain of plain layers, or a scikit-learn estimator.
 
     Parameters
     ----------
     classifier : Classifier
-        Made from a ``torch.nn.Sequential`` of the layers that can be stored.
+        Made from a ``torch.nn.Sequential`` of the layers that can be stored, or from an estimator
+        of scikit-learn's or slidewin's own steps.
     path : path
-        Ends in ``.safetensors``. Written whole or not at all.
+        Ends in ``.safetensors`` for a module, in ``.skops`` for an estimator. Written whole or not
+        at all.
     overwrite : bool, default False
 
     Raises
@@ -76,20 +82,27 @@ def save_file(classifier: Classifier, path: str | Path, *, overwrite: bool = Fal
     ClassifierError
         If it is no such classifier, or has what a file cannot hold.
     ModelFileError
-        If the path does not end in ``.safetensors``.
+        If the path ends in neither.
     OutputError
         If the file cannot be written; OutputExistsError if it is there and ``overwrite`` is false.
     """
+    if Path(path).suffix.lower() == ".skops":
+        from slidewin.classifier.skops import save_estimator
+
+        save_estimator(classifier, Path(path), overwrite=overwrite)
+        return
     from safetensors.torch import save
 
     path = _with_suffix(Path(path))
     if not isinstance(classifier, ModuleClassifier):
         raise ClassifierError(
             f"{type(classifier).__name__} cannot be saved as safetensors; only a classifier made "
-            "from a torch.nn.Sequential can"
+            "from a torch.nn.Sequential can. One made from a scikit-learn estimator is saved to a "
+            "path that ends in .skops"
         )
     description = {
         "format": _FORMAT,
+        "version": __version__,
         "layers": _describe(classifier.module),
         "classes": [str(label) for label in classifier.classes_],
         "input_size": classifier.input_size,
@@ -99,15 +112,11 @@ def save_file(classifier: Classifier, path: str | Path, *, overwrite: bool = Fal
         "mean": classifier.mean,
         "std": classifier.std,
         "logits": classifier.logits,
+        "temperature": classifier.temperature,
+        "bias": classifier.bias,
         "about": classifier.about,
     }
-    try:
-        text = json.dumps(description)
-    except (TypeError, ValueError) as error:
-        raise ClassifierError(
-            f"about: cannot be written as JSON ({error}); use Python's own numbers, texts, lists "
-            "and dicts"
-        ) from error
+    text = as_json(description)
     # Copies, because safetensors refuses layers that share their weights.
     tensors = {
         name: tensor.detach().cpu().contiguous().clone()
@@ -120,6 +129,23 @@ def save_file(classifier: Classifier, path: str | Path, *, overwrite: bool = Fal
             "make a torch.nn.Sequential of plain layers and load its weights"
         )
     write_bytes(path, save(tensors, {_KEY: text}), overwrite=overwrite)
+
+
+def as_json(description: dict[str, Any]) -> str:
+    """Write a description as JSON.
+
+    Raises
+    ------
+    ClassifierError
+        If ``about`` holds what JSON cannot.
+    """
+    try:
+        return json.dumps(description)
+    except (TypeError, ValueError) as error:
+        raise ClassifierError(
+            f"about: cannot be written as JSON ({error}); use Python's own numbers, texts, lists "
+            "and dicts"
+        ) from error
 
 
 def load_file(path: str | Path) -> ModuleClassifier:
@@ -150,7 +176,9 @@ def load_file(path: str | Path) -> ModuleClassifier:
             "load_classifier(module, classes=..., input_size=...)"
         )
     try:
-        return _restore(metadata[_KEY], tensors)
+        classifier = _restore(metadata[_KEY], tensors)
+        _try_out(classifier)
+        return classifier
     except Exception as error:
         # Whatever is wrong in a description, it is one error that names the file.
         raise ModelFileError(
@@ -164,7 +192,10 @@ def _restore(text: str, tensors: "dict[str, Tensor]") -> ModuleClassifier:
 
     description = json.loads(text)
     if description["format"] != _FORMAT:
-        raise ValueError(f"format {description['format']!r}, where {_FORMAT!r} is read")
+        raise ValueError(
+            f"format {description['format']!r}, where {_FORMAT!r} is read; slidewin "
+            f"{description.get('version')} wrote it, and this is {__version__}"
+        )
     # On the meta device nothing is allocated, whatever sizes the description claims.
     with torch.device("meta"):
         module = _build(description["layers"])
@@ -174,6 +205,9 @@ def _restore(text: str, tensors: "dict[str, Tensor]") -> ModuleClassifier:
         mean=description["mean"],
         std=description["std"],
         logits=description["logits"],
+        # Not in files from before calibration was kept.
+        temperature=description.get("temperature", 1.0),
+        bias=description.get("bias"),
         about=description["about"],
         classes=description["classes"],
         input_size=description["input_size"],
@@ -181,6 +215,17 @@ def _restore(text: str, tensors: "dict[str, Tensor]") -> ModuleClassifier:
         target=description["target"],
         thresholds=description["thresholds"],
     )
+
+
+def _try_out(classifier: ModuleClassifier) -> None:
+    """Classify one patch: layers, input size and classes must fit each other."""
+    side = classifier.input_size
+    if side > _LARGEST_INPUT:
+        raise ValueError(f"input_size {side}, where at most {_LARGEST_INPUT} is believed")
+    try:
+        classifier.predict_proba(np.zeros((1, side, side, 3), np.uint8))
+    except RuntimeError as error:
+        raise ValueError(f"its layers do not take {side} x {side} pixels: {error}") from error
 
 
 def _is_kept(classifier: ModuleClassifier, text: str, tensors: "dict[str, Tensor]") -> bool:
@@ -193,9 +238,11 @@ def _is_kept(classifier: ModuleClassifier, text: str, tensors: "dict[str, Tensor
 def _with_suffix(path: Path) -> Path:
     if path.suffix.lower() != ".safetensors":
         raise ModelFileError(
-            f"{path}: models are kept in .safetensors files, which hold no code. Pickled files "
-            "(.pt, .pth, .pkl, .joblib) can run anything when they are opened and are not loaded: "
-            "open it yourself if you trust it, and pass the module or estimator"
+            f"{path}: models are kept in .safetensors files, and scikit-learn estimators in .skops "
+            "files, which hold no code. Pickled files "
+            "(.pt, .pth, .pkl, .joblib) can run anything when they are opened: give "
+            "load_classifier theirs by its own suffix and with trusted=True, or open it yourself "
+            "and pass the module or estimator"
         )
     return path
 

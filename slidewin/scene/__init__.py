@@ -1,6 +1,7 @@
-"""Photos with known truth, drawn by code: a hand on printed cloth, a melanoma on the hand.
+"""Photos with known truth: a hand on printed cloth, a melanoma on the hand.
 
-Nothing is pasted from photos; all is noise, geometry and light:
+``lay_real_lesion`` and ``lay_real_hand`` lay real ones from photos; nothing else is pasted from
+photos, all is noise, geometry and light:
 
 - smooth fields from a coarse grid of random numbers (Perlin, "An image synthesizer", SIGGRAPH
   1985), their sums for clouds and mottling, their zero crossings for creases and networks;
@@ -15,9 +16,23 @@ Nothing is pasted from photos; all is noise, geometry and light:
   CA 1985, doi:10.3322/canjclin.35.3.130).
 """
 
+from slidewin.scene.board import draw_paper, draw_wood
 from slidewin.scene.cloth import PATTERNS, draw_cloth
+from slidewin.scene.laid import find_skin, lay_real_hand, lay_real_lesion
 from slidewin.scene.lesion import draw_lesion
 from slidewin.scene.photo import Scene, draw_scene
 from slidewin.scene.skin import draw_skin
 
-__all__ = ["PATTERNS", "Scene", "draw_cloth", "draw_lesion", "draw_scene", "draw_skin"]
+__all__ = [
+    "PATTERNS",
+    "Scene",
+    "draw_cloth",
+    "draw_lesion",
+    "draw_paper",
+    "draw_scene",
+    "draw_skin",
+    "draw_wood",
+    "find_skin",
+    "lay_real_hand",
+    "lay_real_lesion",
+]

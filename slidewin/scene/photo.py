@@ -7,16 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from slidewin.errors import ArgumentError
-from slidewin.scene.cloth import printed_cloth
+from slidewin.scene.cloth import PATTERNS, printed_cloth
 from slidewin.scene.hand import Hand, flesh, pose_hand
 from slidewin.scene.lesion import lay_lesion
 from slidewin.scene.noise import Field, blur, generator, ramp, size_of, to_pixels
 from slidewin.scene.skin import hairs
 
-__all__ = ["Scene", "draw_scene"]
+__all__ = ["CLOTHS", "Scene", "draw_scene", "expose"]
 
 # Cloths on which blots show, RGB: white, cream, beige, sand, rose, sky, sage, grey.
-_CLOTHS = np.array(
+CLOTHS = np.array(
     [
         (0.93, 0.92, 0.90),
         (0.92, 0.88, 0.79),
@@ -100,7 +100,7 @@ def _place(hand: Hand, diameter: float, rng: np.random.Generator) -> tuple[float
     return row + 0.5, col + 0.5
 
 
-def _expose(image: Field, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def expose(image: Field, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Return what a phone makes of the light: soft, vignetted, tinted, noisy."""
     shape = image.shape[0], image.shape[1]
     y = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None]
@@ -124,6 +124,7 @@ def draw_scene(
     lesion_size: float | None = None,
     random_state: int | np.random.Generator = 0,
     lesion: bool = True,
+    pattern: str = "blots",
 ) -> Scene:
     """Draw a hand on a tablecloth printed with blots, a melanoma on the hand.
 
@@ -141,6 +142,8 @@ def draw_scene(
         Seed; the same seed draws the same scene.
     lesion : bool
         Whether there is a lesion.
+    pattern : str
+        What the cloth is printed with: one of ``scene.PATTERNS``.
 
     Returns
     -------
@@ -173,13 +176,15 @@ def draw_scene(
         lesion_size = max(3.0, float(rng.uniform(0.04, 0.06)) * min(shape))
     if not 3 <= lesion_size < np.inf:
         raise ArgumentError(f"lesion_size is {lesion_size!r}: give a diameter of 3 px or more")
+    if pattern not in PATTERNS:
+        raise ArgumentError(f"pattern is {pattern!r}: choose one of {', '.join(PATTERNS)}")
 
     turn, tilt = rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.15)
     sun = np.array(
         (np.sin(turn) * np.cos(tilt), np.cos(turn) * np.cos(tilt), np.sin(tilt)), np.float32
     )
-    cloth_colour = _CLOTHS[rng.integers(len(_CLOTHS))] * np.float32(rng.uniform(0.92, 1.04))
-    cloth, print_share = printed_cloth(shape, of_cloth, "blots", lesion_size, cloth_colour)
+    cloth_colour = CLOTHS[rng.integers(len(CLOTHS))] * np.float32(rng.uniform(0.92, 1.04))
+    cloth, print_share = printed_cloth(shape, of_cloth, pattern, lesion_size, cloth_colour)
 
     hand = pose_hand(shape, of_hand)
     skin, height = flesh(hand, float(rng.uniform(1, 5.5)), of_hand)
@@ -198,4 +203,4 @@ def draw_scene(
     image = image + edge * (skin - image)
     inside = hand.distance < 0
     decoys = (print_share > 0.5) & ~inside
-    return Scene(_expose(image, of_camera), mask & inside, inside, decoys, float(lesion_size))
+    return Scene(expose(image, of_camera), mask & inside, inside, decoys, float(lesion_size))

@@ -1,111 +1,24 @@
-"""What the trainer learns from: lesions with their outlines, and photos without lesions.
+"""What the trainer learns from: lesions with their outlines, and photos without lesions."""
 
-A table is a CSV with a column ``file`` and, where known, ``mask``, ``label`` and ``split``
-(``train``, ``val`` or ``test``; rows of ``test`` are never opened). Paths are relative to the
-table. A folder stands for a table of all images below it.
-"""
-
-import csv
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from zlib import crc32
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from slidewin.errors import ArgumentError
-from slidewin.image import images_in, read_image
+from slidewin.image import read_image
+from slidewin.training.table import Row
 
-__all__ = ["Background", "Lesion", "Row", "read_table"]
+__all__ = ["STORED_DIAMETER", "Background", "Lesion", "read_mask"]
 
 # Lesions are kept at twice the size at which the network sees them: sharp enough for the largest
 # jitter of scale, small enough that thousands fit in memory.
 STORED_DIAMETER = 64
 _SMALLEST_DIAMETER = 12
 _LONGEST = 1024  # longer side of a background: what a window may show of it at the most is half
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a table: where an image is and what is known of it."""
-
-    file: Path
-    mask: Path | None
-    label: str
-    split: str
-
-
-def read_table(source: str | Path, *, validation: float = 0.1) -> list[Row]:
-    """Read a table of images, or list a folder as one.
-
-    Parameters
-    ----------
-    source : path
-        A CSV file, or a folder whose images are all taken.
-    validation : float
-        Share of rows put into ``val`` where no row of the table is. The choice goes by the file's
-        name alone, so it is the same on every machine.
-
-    Returns
-    -------
-    list of Row
-        Rows of the splits ``train`` and ``val``; those of ``test`` are left out.
-
-    Raises
-    ------
-    ArgumentError
-        If there is nothing to read, or the CSV has no column ``file``.
-    """
-    source = Path(source)
-    if source.is_dir():
-        records: list[dict[str, str]] = [
-            {"file": str(path.relative_to(source))} for path in images_in(source)
-        ]
-        folder = source
-    elif source.is_file():
-        try:
-            with source.open(newline="", encoding="utf-8-sig") as stream:
-                records = list(csv.DictReader(stream, restval=""))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ArgumentError(f"{source}: no CSV in UTF-8 ({error}); save it as one") from error
-        folder = source.parent
-        if records and "file" not in records[0]:
-            raise ArgumentError(
-                f"{source}: found the columns {', '.join(records[0])}; a table needs a column "
-                "'file', and may have 'mask', 'label' and 'split'"
-            )
-    else:
-        raise ArgumentError(f"{source}: no such file or folder; give a CSV table or a folder")
-    if not records:
-        raise ArgumentError(f"{source}: no images found; give a CSV table or a folder of images")
-    splits = {record.get("split") or "train" for record in records}
-    if surplus := splits - {"train", "val", "test"}:
-        raise ArgumentError(
-            f"{source}: found the splits {', '.join(sorted(surplus))}; known are train, val, test"
-        )
-    drawn_lots = not any(record.get("split") == "val" for record in records)
-    rows = []
-    for record in records:
-        split = record.get("split") or "train"
-        if drawn_lots and split == "train" and _lot(record["file"]) < validation:
-            split = "val"
-        if split in ("train", "val"):
-            mask = record.get("mask")
-            rows.append(
-                Row(
-                    file=folder / record["file"],
-                    mask=folder / mask if mask else None,
-                    label=record.get("label") or "",
-                    split=split,
-                )
-            )
-    return rows
-
-
-def _lot(name: str) -> float:
-    return crc32(name.encode()) / 2**32
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +43,7 @@ class Background:
     def read(cls, row: Row) -> "Background":
         """Read a photo without lesions."""
         image = read_image(row.file)
-        return cls.shrunk(
-            image, None if row.mask is None else _read_mask(row.mask, image.shape[:2])
-        )
+        return cls.shrunk(image, None if row.mask is None else read_mask(row.mask, image.shape[:2]))
 
     @classmethod
     def all_skin(cls, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> "Background":
@@ -161,7 +72,8 @@ class Background:
         return None if self.skin is None else float(_box(self.skin, row, col, reach).mean())
 
 
-def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Read a mask of 0 and 255, of the shape of its image."""
     mask = read_image(path)[:, :, 0]
     if mask.shape != shape:
         raise ArgumentError(
@@ -215,7 +127,7 @@ class Lesion:
             radius = round(min(h, w) / context / 2)
             cv2.circle(mask, (w // 2, h // 2), radius, 255, -1)
         else:
-            mask = _read_mask(row.mask, (h, w))
+            mask = read_mask(row.mask, (h, w))
         return cls.cut(image, mask, label)
 
     @classmethod
@@ -240,6 +152,13 @@ class Lesion:
         """Pixels (n, 2) on which a window may be centred to count as showing the lesion."""
         depth = cv2.distanceTransform(self.mask.astype(np.uint8), cv2.DIST_L2, 3)
         return np.argwhere(depth >= min(0.08 * self.diameter, 0.5 * float(depth.max())))
+
+    @cached_property
+    def middle(self) -> NDArray[np.intp]:
+        """Pixels (n, 2) of the lesion about its centroid."""
+        places = np.argwhere(self.mask)
+        away = np.linalg.norm(places - places.mean(axis=0), axis=1)
+        return np.asarray(places[away <= max(0.15 * self.diameter, float(away.min()))])
 
     @cached_property
     def outer_distance(self) -> NDArray[np.float32]:

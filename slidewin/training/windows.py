@@ -2,42 +2,63 @@
 
 What a window is labelled by is what the sweep asks of it: *is the middle of this window on a
 lesion of about the size sought?* So lesions are centred anywhere inside their outline, at 0.65 to
-1.6 times the nominal size; windows centred just beside a lesion are background; and so is a
-lesion laid on anything but skin.
+1.6 times the nominal size; windows centred just beside a lesion are background, and so are windows
+in which it is far too small, which a finer level sees better; and so is a lesion laid on anything
+but skin.
 
-Two shortcuts are closed. Windows that run over the picture's border give the class away, since
-melanomas fill the frame more often: a lesion is shown in its own picture only where there is room,
-and otherwise cut out and laid on other skin, in the same proportion and at the same sizes for
-every class. And dermoscopy is not photography: all windows pass through a random camera (light,
-colour, blur, noise, JPEG).
+Windows that run over the picture's border give the class away, since melanomas fill the frame more
+often: a lesion is shown in its own picture only where there is room, and otherwise cut out and laid
+on other skin, in the same proportion and at the same sizes for every class. And dermoscopy is not
+photography: all windows pass through :mod:`slidewin.training.distort`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from slidewin.training.distort import DISTORTIONS, distort
 from slidewin.training.source import STORED_DIAMETER, Background, Lesion
 
-__all__ = ["KINDS", "WindowSource"]
+__all__ = ["KINDS", "MinedPlace", "WindowSource"]
 
 Patch = NDArray[np.uint8]
 
-# Kinds of window and their shares; all but the first are background.
-KINDS = ("on a lesion", "beside a lesion", "skin", "background", "lesion on no skin")
-_SHARES = (0.38, 0.10, 0.14, 0.26, 0.12)
+KINDS = {
+    "lesion": 0.40,
+    "beside a lesion": 0.09,
+    "lesion too small": 0.05,
+    "skin": 0.10,
+    "background": 0.24,
+    "lesion on no skin": 0.12,
+}
+"""Kinds of window and their shares; all but the first are background."""
+CONTEXT_NEGATIVES = "lesion on no skin"
+MINED = "mined"
+_MINED_SHARE = 0.20  # of all windows, once there are mined ones
 _DRAWN = 0.5  # share of drawn ones among the backgrounds
 _LESION_SCALES = (0.65, 1.6)
-_IN_PLACE = 0.35  # share of lesions shown in their own picture
+_TOO_SMALL = (0.15, 0.42)
+_CENTRED = 0.5  # share of lesions shown about their middle, as the sweep's best window shows them
+_IN_PLACE = 0.5  # share of lesions shown in their own picture
 _OTHER_PICTURES_SKIN = 0.4  # share of lesions laid on the skin of another lesion's picture
 # Windows of background photos show between 24 px and half of the photo's short side.
 _SMALLEST_BACKGROUND_WINDOW = 24
 _BLANK = 2.0  # a window of less standard deviation (padding, overexposure) teaches little
 _SKIN_SHARE, _NO_SKIN_SHARE, _SMOOTH = 0.97, 0.05, 30.0
 _TRIES = 30
+
+
+@dataclass(frozen=True, eq=False)
+class MinedPlace:
+    """A window of a photo without lesions that a classifier took for one, in photo pixels."""
+
+    photo: Background
+    centre: tuple[float, float]
+    side: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +71,14 @@ class WindowSource:
     backgrounds : sequence of Background
     drawn : sequence of Background
         Drawn backgrounds, of which one may want many beside a few photos.
+    mined : sequence of MinedPlace
+        Hard negatives, if any have been mined.
     n_classes, input_size, context
         As the classifier to be trained has them.
+    distortions : collection of str
+        Which of :data:`slidewin.training.distort.DISTORTIONS` may happen to a window.
+    context_negatives : bool
+        Whether lesions are laid on what is no skin, as background.
     """
 
     lesions: Sequence[Lesion]
@@ -60,6 +87,9 @@ class WindowSource:
     n_classes: int
     input_size: int
     context: float
+    mined: Sequence[MinedPlace] = ()
+    distortions: Collection[str] = DISTORTIONS
+    context_negatives: bool = True
     _by_class: list[list[Lesion]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,9 +99,17 @@ class WindowSource:
             by_class[lesion.label].append(lesion)
         object.__setattr__(self, "_by_class", [group for group in by_class if group])
 
-    def draw(
-        self, n: int, rng: np.random.Generator
-    ) -> tuple[Patch, NDArray[np.int64], NDArray[np.int64]]:
+    def shares(self) -> dict[str, float]:
+        """Share of each kind of window, in all 1."""
+        shares = dict(KINDS)
+        if not self.context_negatives:
+            shares["background"] += shares.pop(CONTEXT_NEGATIVES)
+        if self.mined:
+            shares = {kind: share * (1 - _MINED_SHARE) for kind, share in shares.items()}
+            shares[MINED] = _MINED_SHARE
+        return shares
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[Patch, NDArray[np.int64]]:
         """Draw ``n`` windows.
 
         Returns
@@ -79,51 +117,68 @@ class WindowSource:
         patches : ndarray of shape (n, S, S, 3), uint8
         labels : ndarray of shape (n,), int64
             Columns of the classes.
-        kinds : ndarray of shape (n,), int64
-            Indices into ``KINDS``.
         """
+        ways = {
+            "lesion": self._lesion,
+            "beside a lesion": self._beside_a_lesion,
+            "lesion too small": self._lesion_too_small,
+            "skin": self._skin,
+            "background": self._background,
+            CONTEXT_NEGATIVES: self._lesion_on_no_skin,
+            MINED: self._mined,
+        }
+        shares = self.shares()
+        kinds = rng.choice(list(shares), size=n, p=list(shares.values()))
         patches = np.empty((n, self.input_size, self.input_size, 3), np.uint8)
         labels = np.empty(n, np.int64)
-        kinds = rng.choice(len(KINDS), size=n, p=_SHARES)
-        ways = (
-            self._on_a_lesion,
-            self._beside_a_lesion,
-            self._skin,
-            self._background,
-            self._lesion_on_no_skin,
-        )
-        for i in range(n):
-            patch, labels[i] = ways[kinds[i]](rng)
-            patches[i] = _camera(_distract(patch, rng), rng)
-        return patches, labels, kinds
+        for i, kind in enumerate(kinds):
+            patch, labels[i] = ways[kind](rng)
+            patches[i] = distort(patch, rng, kinds=self.distortions)
+        return patches, labels
 
     def _any_class(self, rng: np.random.Generator) -> list[Lesion]:
         """Classes by turns: the rare one is seen as often as the common one."""
         return self._by_class[int(rng.integers(len(self._by_class)))]
 
-    def _any_scale(self, rng: np.random.Generator) -> float:
+    def _any_scale(
+        self, rng: np.random.Generator, sizes: tuple[float, float] = _LESION_SCALES
+    ) -> float:
         """Stored pixels of a lesion for one pixel of its window."""
-        relative = np.exp(rng.uniform(*np.log(_LESION_SCALES)))
+        relative = np.exp(rng.uniform(*np.log(sizes)))
         return float(STORED_DIAMETER / (relative * self.input_size / self.context))
 
-    def _on_a_lesion(self, rng: np.random.Generator) -> tuple[Patch, int]:
+    def _lesion(self, rng: np.random.Generator) -> tuple[Patch, int]:
         group = self._any_class(rng)
-        return self._around(group, "inner", rng), group[0].label
+        where: Literal["middle", "inner"] = "middle" if rng.random() < _CENTRED else "inner"
+        return self._around(group, where, self._any_scale(rng), rng), group[0].label
 
     def _beside_a_lesion(self, rng: np.random.Generator) -> tuple[Patch, int]:
-        return self._around(self._any_class(rng), "near", rng), 0
+        return self._around(self._any_class(rng), "near", self._any_scale(rng), rng), 0
+
+    def _lesion_too_small(self, rng: np.random.Generator) -> tuple[Patch, int]:
+        scale = self._any_scale(rng, _TOO_SMALL)
+        return self._around(self._any_class(rng), "inner", scale, rng), 0
+
+    def _mined(self, rng: np.random.Generator) -> tuple[Patch, int]:
+        place = self.mined[int(rng.integers(len(self.mined)))]
+        centre = tuple(place.centre + rng.normal(0, 0.04 * place.side, 2))
+        scale = place.side / self.input_size * np.exp(rng.normal(0, 0.1))
+        return self._cut(place.photo.image, centre, scale, rng), 0
 
     def _around(
-        self, group: list[Lesion], where: Literal["inner", "near"], rng: np.random.Generator
+        self,
+        group: list[Lesion],
+        where: Literal["middle", "inner", "near"],
+        scale: float,
+        rng: np.random.Generator,
     ) -> Patch:
         """A window centred inside or beside some lesion of a class, in its place or laid."""
         # Way and scale come first and the lesion must suit them, so they tell nothing of it.
-        scale = self._any_scale(rng)
         in_place = rng.random() < _IN_PLACE
         last = None
         for _ in range(_TRIES):
             lesion = group[int(rng.integers(len(group)))]
-            centres = lesion.inner if where == "inner" else lesion.near
+            centres = getattr(lesion, where)
             if len(centres) == 0:
                 continue
             centre = centres[rng.integers(len(centres))]
@@ -166,7 +221,7 @@ class WindowSource:
             row, col = rng.uniform(half, h - half), rng.uniform(half, w - half)
             if photo.is_clear(row, col, half):
                 patch = self._cut(photo.image, (row, col), 2 * half / self.input_size, rng)
-                if patch.std() >= _BLANK:
+                if cv2.meanStdDev(patch)[1].max() >= _BLANK:
                     # Where a lesion would be laid, and somewhat about it.
                     return _Place(patch, photo.skin_share(row, col, 1.2 * half / self.context))
         return None
@@ -205,9 +260,12 @@ class WindowSource:
         matrix = _affine((centre[0], centre[1]), scale, self.input_size, rng)
         size = (self.input_size, self.input_size)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cover = cv2.GaussianBlur(lesion.mask.astype(np.float32), (0, 0), rng.uniform(0.5, 2.5))
+        # Warping samples points: average first, lest it alias.
+        sigma = max(rng.uniform(0.5, 2.5), 0.5 * scale)
+        cover = cv2.GaussianBlur(lesion.mask.astype(np.float32), (0, 0), sigma)
         cover = cv2.warpAffine(cover, matrix, size, flags=flags)[:, :, None]
-        image = cv2.warpAffine(lesion.image, matrix, size, flags=flags)
+        image = lesion.image if scale <= 1.5 else cv2.blur(lesion.image, (round(scale),) * 2)
+        image = cv2.warpAffine(image, matrix, size, flags=flags)
         ratio = np.minimum(image / lesion.skin_colour, 1.6)
         laid = ground * (1 + cover * rng.uniform(0.75, 1.0) * (ratio - 1))
         return np.asarray(np.clip(laid + 0.5, 0, 255), np.uint8)
@@ -215,7 +273,7 @@ class WindowSource:
     def _cut(
         self,
         image: Patch,
-        centre: tuple[float, float] | NDArray[np.intp],
+        centre: tuple[float, ...] | NDArray[np.intp],
         scale: float,
         rng: np.random.Generator,
     ) -> Patch:
@@ -250,7 +308,7 @@ class _Place:
     def is_skin(self) -> bool:
         if self.skin_share is not None:
             return self.skin_share == 1
-        smooth = float(self.patch.std(axis=(0, 1)).max()) < _SMOOTH
+        smooth = float(cv2.meanStdDev(self.patch)[1].max()) < _SMOOTH
         return smooth and _share_of_skin_colour(self.patch) >= _SKIN_SHARE
 
     def is_no_skin(self) -> bool:
@@ -277,61 +335,3 @@ def _share_of_skin_colour(patch: Patch) -> float:
     """
     _, red, blue = cv2.split(cv2.cvtColor(patch, cv2.COLOR_RGB2YCrCb))
     return float(np.mean((red >= 135) & (red <= 178) & (blue >= 77) & (blue <= 127)))
-
-
-def _distract(patch: Patch, rng: np.random.Generator) -> Patch:
-    """Draw hairs or a pen ring now and then; they change no label."""
-    size = patch.shape[0]
-    luck = rng.random()
-    if luck > 0.16:
-        return patch
-    patch = patch.copy()
-    if luck < 0.08:
-        dark = int(rng.integers(10, 90))
-        for _ in range(int(rng.integers(1, 8))):
-            ends = rng.uniform(-0.2, 1.2, (3, 2)) * size
-            t = np.linspace(0, 1, 12)[:, None]
-            curve = (1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * ends[1] + t**2 * ends[2]
-            points = np.round(curve * 16).astype(np.int32)
-            cv2.polylines(patch, [points], False, (dark, dark, dark), 1, cv2.LINE_AA, shift=4)
-        return patch
-    pen = ((20, 20, 20), (40, 40, 120), (90, 30, 110), (30, 50, 90))[rng.integers(4)]
-    middle = tuple(int(x) for x in size / 2 + rng.normal(0, size / 8, 2))
-    axes = tuple(int(x) for x in size * rng.uniform(0.28, 0.6) * rng.uniform(0.8, 1.2, 2))
-    ink = patch.copy()
-    start, sweep = rng.uniform(0, 360), rng.uniform(180, 360)
-    thick = int(rng.integers(1, 4))
-    cv2.ellipse(
-        ink, middle, axes, rng.uniform(0, 180), start, start + sweep, pen, thick, cv2.LINE_AA
-    )
-    return np.asarray(cv2.addWeighted(ink, 0.8, patch, 0.2, 0), np.uint8)
-
-
-def _camera(patch: Patch, rng: np.random.Generator) -> Patch:
-    """Another light, another camera, another file."""
-    size = patch.shape[0]
-    seen: NDArray[Any] = patch
-    if rng.random() < 0.2:  # seen from further off, then enlarged
-        small = max(12, round(size / rng.uniform(1.2, 2.5)))
-        seen = cv2.resize(seen, (small, small), interpolation=cv2.INTER_AREA)
-        seen = cv2.resize(seen, (size, size), interpolation=cv2.INTER_LINEAR)
-    if rng.random() < 0.3:
-        seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 1.2))
-    x = seen.astype(np.float32)
-    grey = x.mean(axis=2, keepdims=True)
-    x = grey + rng.uniform(0.65, 1.35) * (x - grey)
-    x *= np.exp(rng.normal(0, 0.06, 3) + rng.normal(0, 0.15)).astype(np.float32)
-    middle = x.mean()
-    x = middle + rng.uniform(0.8, 1.25) * (x - middle)
-    if rng.random() < 0.5:  # light falls off across the window
-        slope = rng.uniform(-0.25, 0.25, 2)
-        ramp = np.linspace(-1, 1, size, dtype=np.float32)
-        x *= (1 + slope[0] * ramp[:, None] + slope[1] * ramp)[:, :, None]
-    if rng.random() < 0.5:
-        x += rng.normal(0, rng.uniform(1, 8), x.shape)
-    seen = np.clip(x + 0.5, 0, 255).astype(np.uint8)
-    if rng.random() < 0.4:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))]
-        _, file = cv2.imencode(".jpg", seen, quality)
-        seen = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR))
-    return np.asarray(seen, np.uint8)

@@ -1,12 +1,7 @@
-"""The shell: ``slidewin locate``, ``train``, ``demo`` and ``info``.
-
-Results go to files, progress and words to the terminal. A photo that cannot be read is reported and
-the others are done; the exit status is then 1. Wrong usage exits with 2.
-"""
+"""``slidewin locate``: find the target in photos."""
 
 import argparse
 import csv
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +16,8 @@ if TYPE_CHECKING:
     from slidewin.classifier import Classifier
     from slidewin.finding import Finding
 
-__all__ = ["main"]
+__all__ = ["add_locate"]
+
 
 _SUMMARY = (
     "photo",
@@ -41,37 +37,11 @@ _SUMMARY = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        status: int = options.run(options)
-    except SlidewinError as error:
-        print(f"slidewin {options.command}: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # whoever read our words has had enough; nothing more to say
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lasts as long as the process
-        return 1
-    except KeyboardInterrupt:
-        print("slidewin: interrupted; what was written so far is whole", file=sys.stderr)
-        return 130
-    return status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="slidewin",
-        description="Sweep a close-up classifier over photos and circle what it found. "
-        "A research tool, not a medical device.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, run: Any, words: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=words, description=words)
-        made.set_defaults(run=run)
-        return made
-
-    locate = command("locate", _locate, "find the target in photos")
+def add_locate(commands: Any) -> None:
+    """Add the command to the parser's ``commands``."""
+    words = "find the target in photos"
+    locate = commands.add_parser("locate", help=words, description=words)
+    locate.set_defaults(run=_locate)
     locate.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file or folder")
     locate.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     locate.add_argument("--classifier", metavar="FILE", help="by default the embedded one")
@@ -90,39 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     locate.add_argument("--max-pixels", type=int, help="refuse larger photos")
     locate.add_argument("--overwrite", action="store_true")
     locate.add_argument("--quiet", action="store_true")
-
-    train = command("train", _train, "train the default network on close-ups and backgrounds")
-    train.add_argument(
-        "--lesions", nargs="+", required=True, metavar="TABLE", help="CSV or folder of close-ups"
-    )
-    train.add_argument(
-        "--backgrounds", nargs="+", required=True, metavar="TABLE", help="CSV or folder of photos"
-    )
-    train.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
-    train.add_argument(
-        "--classes",
-        nargs="+",
-        default=["melanoma"],
-        metavar="LABEL",
-        help="labels that are classes of their own; the rest is 'other_lesion'",
-    )
-    train.add_argument("--windows", type=int, default=200_000, help="windows to draw")
-    train.add_argument("--epochs", type=int, default=12)
-    train.add_argument("--context", type=float, default=2.0, help="window over lesion diameter")
-    train.add_argument("--random-state", type=int, default=0)
-    train.add_argument("--n-jobs", type=int)
-    train.add_argument("--overwrite", action="store_true")
-    train.add_argument("--quiet", action="store_true")
-
-    demo = command("demo", _demo, "draw a photo, find the lesion in it, and compare with Grad-CAM")
-    demo.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="DIR")
-    demo.add_argument("--random-state", type=int, default=0, help="another number, another scene")
-    demo.add_argument("--n-jobs", type=int)
-    demo.add_argument("--overwrite", action="store_true")
-
-    info = command("info", _info, "describe a classifier and the versions in use")
-    info.add_argument("classifier", nargs="?", metavar="FILE", help="by default the embedded one")
-    return parser
 
 
 def _locate(options: argparse.Namespace) -> int:
@@ -264,77 +201,3 @@ def _lesion_size(given: Sequence[str] | None, short_side: int) -> tuple[float, f
             f"--lesion-size {' '.join(given)}: one size is needed, or the smallest and the largest"
         )
     return sizes[0], sizes[-1]
-
-
-def _train(options: argparse.Namespace) -> int:
-    import json
-
-    from slidewin.classifier import save_file
-    from slidewin.training import train
-
-    # What would lose the training at its end is refused at its beginning.
-    if options.output.suffix != ".safetensors":
-        raise ArgumentError(f"{options.output}: models are kept in .safetensors files")
-    if not options.overwrite:
-        refuse_existing(options.output.parent, [options.output.name])
-    make_folder(options.output.parent)
-    classifier = train(
-        options.lesions,
-        options.backgrounds,
-        named=options.classes,
-        context=options.context,
-        n_windows=options.windows,
-        epochs=options.epochs,
-        random_state=options.random_state,
-        n_jobs=options.n_jobs,
-        verbose=not options.quiet,
-    )
-    save_file(classifier, options.output, overwrite=options.overwrite)
-    if not options.quiet:
-        print(json.dumps(classifier.about["validation"], indent=2))
-        print(f"thresholds {classifier.thresholds}; written to {options.output}")
-    return 0
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from slidewin.demo import demonstrate
-
-    shown = demonstrate(
-        options.output,
-        random_state=options.random_state,
-        n_jobs=options.n_jobs,
-        overwrite=options.overwrite,
-    )
-    print("A drawn hand on printed cloth, one melanoma on the hand. The sweep found:")
-    for rank, (region, place) in enumerate(
-        zip(shown.found.regions, shown.places, strict=True), start=1
-    ):
-        row, col = region.centre
-        at = f"row {row:.0f}, column {col:.0f}"
-        print(f"  {rank}. on the {place}, probability {region.score:.2f}, {at}")
-    if "lesion" not in shown.places:
-        print("  ... and missed the true lesion.")
-    print(f"Look at {options.output / 'figure.png'}; the rest is in {options.output / 'sweep'}.")
-    return 0
-
-
-def _info(options: argparse.Namespace) -> int:
-    import json
-
-    from slidewin.classifier import load_classifier
-    from slidewin.classifier.protocol import ANY_LESION, BACKGROUND
-    from slidewin.finding import versions
-
-    classifier = load_classifier(options.classifier)
-    print(classifier)
-    print(f"sha256 {classifier.fingerprint()}")
-    labels = [str(label) for label in classifier.classes_]
-    for name in dict.fromkeys([*labels, *([ANY_LESION] if BACKGROUND in labels else [])]):
-        if name != BACKGROUND:
-            print(f"threshold for {name}: {classifier.threshold(name)}")
-    about = getattr(classifier, "about", {})
-    if about:
-        print(json.dumps(about, indent=2))
-    for package, number in versions().items():
-        print(f"{package} {number}")
-    return 0

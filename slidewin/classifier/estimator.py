@@ -1,0 +1,117 @@
+"""Adapter for scikit-learn estimators."""
+
+import math
+import pickle
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from slidewin.classifier.protocol import Classifier
+from slidewin.errors import ArgumentError, ClassifierError
+
+__all__ = ["EstimatorClassifier"]
+
+
+class EstimatorClassifier(Classifier):
+    """A fitted scikit-learn estimator as a classifier.
+
+    Parameters
+    ----------
+    estimator : object with ``predict_proba`` and ``classes_``
+        Gets the patches as rows of ``S * S * 3`` values, uint8, in the order of
+        ``patch.reshape(-1)``. Scaling and features belong into a pipeline; if that begins with
+        :class:`slidewin.features.WindowFeatures`, overlapping windows share their features.
+    input_size : int, optional
+        By default from the estimator's ``n_features_in_``.
+    classes : sequence of str, optional
+        Names for the estimator's ``classes_``, in their order; by default these as text.
+    about : mapping, optional
+        What is known of it (data, versions ...), kept in the file when it is saved.
+    **description
+        As for :class:`Classifier`.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        classes: Any = None,
+        input_size: int | None = None,
+        about: Mapping[str, Any] | None = None,
+        **description: Any,
+    ) -> None:
+        known = getattr(estimator, "classes_", None)
+        if known is None:
+            raise ClassifierError(
+                f"{type(estimator).__name__} has no classes_; fit it before it is swept"
+            )
+        name = type(estimator).__name__
+        features = getattr(estimator, "n_features_in_", None)
+        super().__init__(
+            classes=known if classes is None else classes,
+            input_size=_side_of(features, name) if input_size is None else input_size,
+            **description,
+        )
+        if len(self.classes_) != len(known):
+            raise ArgumentError(
+                f"classes={self._labels()}: {len(self.classes_)} labels for an estimator of "
+                f"{len(known)} classes; name its classes_ {[str(label) for label in known]}, in "
+                "their order"
+            )
+        side, values = self.input_size, self.input_size**2 * 3
+        if features not in (None, values):
+            raise ArgumentError(
+                f"input_size={side}: patches of {side} x {side} x 3 have {values} values, and "
+                f"{name} was fitted on {features}"
+            )
+        self.estimator = estimator
+        self.about = dict(about or {})
+
+    def _predict(self, patches: NDArray[np.uint8]) -> Any:
+        return self.estimator.predict_proba(patches.reshape(len(patches), -1))
+
+    @property
+    def shares_windows(self) -> bool:
+        """Whether the estimator is a pipeline whose first step knows windows of a lattice."""
+        steps = getattr(self.estimator, "steps", None)
+        return steps is not None and hasattr(steps[0][1], "of_lattice")
+
+    def predict_windows(
+        self,
+        image: NDArray[np.uint8],
+        tops: Sequence[int],
+        lefts: Sequence[int],
+        *,
+        batch_size: int = 64,
+    ) -> NDArray[np.float32]:
+        """Classify the windows of a lattice; features that can be shared are computed once."""
+        if not self.shares_windows:
+            return super().predict_windows(image, tops, lefts, batch_size=batch_size)
+        shared = self.estimator[0].of_lattice(image, tops, lefts)
+        rows = shared.reshape(len(tops) * len(lefts), -1)
+        values = self._checked(self.estimator[1:].predict_proba(rows), len(rows))
+        return values.reshape(len(tops), len(lefts), -1)
+
+    def fingerprint(self) -> str | None:
+        """Hash of the estimator's parameters and fitted state; None where it cannot be pickled."""
+        try:
+            # Pickled and back, arrays lie in memory as they would in any other process.
+            estimator = pickle.loads(pickle.dumps(self.estimator))  # noqa: S301
+        except (pickle.PicklingError, TypeError, AttributeError):
+            return None
+        return str(joblib.hash((estimator, self._labels(), self.input_size), hash_name="sha1"))
+
+
+def _side_of(features: int | None, name: str) -> int:
+    if features is None:
+        raise ArgumentError(f"input_size: {name} does not say on what it was fitted; pass one")
+    side = math.isqrt(features // 3)
+    if side * side * 3 != features:
+        raise ArgumentError(
+            f"input_size: {name} was fitted on {features} features, which are not S * S * 3 for "
+            "any S; fit it on patches reshaped to rows, or put what it needs into a pipeline"
+        )
+    return side
