@@ -177,3 +177,10 @@ def test_a_photo_of_paper_and_a_lesion_too_large_are_refused():
         lay_real_hand(plain((100, 100), (220, 220, 220)), (100, 100))
     with pytest.raises(ArgumentError, match="lesion_size"):
         lay_real_hand(hand_on_paper(), (100, 100), lesion=close_up(), lesion_size=90)
+
+
+def test_a_hand_that_ends_within_its_photo_is_refused_in_words():
+    photo = plain((220, 220), (235, 235, 235))
+    photo[40:120, 80:140] = SKIN
+    with pytest.raises(ArgumentError, match="does not reach the photo's bottom"):
+        lay_real_hand(photo, (120, 160))

@@ -250,7 +250,10 @@ def _cut_hand(photo: Photo) -> tuple[Photo, Field]:
     # Rounded off, a little less than all of it, so that no rim of paper comes along; the arm goes
     # on beyond the photo.
     even = cv2.GaussianBlur(inside, (0, 0), 4, borderType=cv2.BORDER_REPLICATE)
-    return photo, ramp(even, 0.5, 0.75)
+    cover = ramp(even, 0.5, 0.75)
+    if not (cover[-1] > 0.5).any():
+        raise ArgumentError("hand: it does not reach the photo's bottom; turn or crop the photo")
+    return photo, cover
 
 
 def _place(
@@ -268,8 +271,9 @@ def _place(
     entry = np.array([rng.uniform(0.4, 0.6) * shape[1], shape[0] - 1 + below])
     matrix = np.column_stack([turn, entry - turn @ wrist])
     frame = (shape[1], shape[0])
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    hand = np.asarray(cv2.warpAffine(hand, matrix, frame, flags=way), np.uint8)
+    if scale < 1:  # warping samples points: average first, lest it alias
+        hand = np.asarray(cv2.GaussianBlur(hand, (0, 0), 0.4 / scale), np.uint8)
+    hand = np.asarray(cv2.warpAffine(hand, matrix, frame), np.uint8)
     cover = np.asarray(cv2.warpAffine(cover, matrix, frame), np.float32)
     return (hand[::-1], cover[::-1]) if rng.random() < 0.5 else (hand, cover)
 
