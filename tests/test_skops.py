@@ -10,6 +10,7 @@ import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skops.io import dump, dumps
@@ -175,11 +176,67 @@ def test_a_tree_that_would_lead_out_of_memory_is_refused(field, value, tmp_path)
     nodes = estimator["classifier"]._predictors[0][0].nodes
     assert not nodes["is_leaf"][0]
     nodes[field][0] = value
+    with pytest.raises(ModelFileError, match=r"a tree's branches lead nowhere"):
+        load_classifier(written(estimator, tmp_path / "a.skops"))
+
+
+def written(estimator, path):
     # Not with save_file, which looks at the answers first.
     content = {"slidewin": description_of(EstimatorClassifier(fitted())), "estimator": estimator}
-    (tmp_path / "a.skops").write_bytes(dumps(content))
-    with pytest.raises(ModelFileError, match=r"a tree's branches lead nowhere"):
-        load_classifier(tmp_path / "a.skops")
+    path.write_bytes(dumps(content))
+    return path
+
+
+def unlike_its_columns(step):
+    def change(trees):
+        trees.n_features_in_ = 2**30
+        trees._predictors[0][0].nodes["feature_idx"][0] = 2**30 - 1
+        trees._preprocessor = step
+
+    return change
+
+
+def as_if_in_fit(trees):
+    trees._in_fit = True
+
+
+def by_another_method(trees):
+    trees._preprocess_X = np.positive
+
+
+def behind_a_mask(trees):
+    tree = trees._predictors[0][0]
+    tree.nodes["feature_idx"][0] = 2**30
+    tree.nodes = np.ma.MaskedArray(tree.nodes, mask=np.arange(len(tree.nodes)) == 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (
+            unlike_its_columns(FunctionTransformer()),
+            r"holds .*FunctionTransformer, which .*trusted",
+        ),
+        (unlike_its_columns(StandardScaler()), r"trees of categories cannot be checked"),
+        (as_if_in_fit, r"do not look at how many columns"),
+        (by_another_method, r"HistGradientBoostingClassifier has another _preprocess_X"),
+        (behind_a_mask, r"nodes are a MaskedArray"),
+    ],
+)
+def test_a_tree_is_refused_where_nobody_looks_at_its_columns(change, complaint, tmp_path):
+    estimator = fitted()
+    change(estimator["classifier"])
+    with pytest.raises(ModelFileError, match=complaint):
+        load_classifier(written(estimator, tmp_path / "a.skops"))
+
+
+def test_an_estimator_that_is_not_checked_needs_trust(tmp_path):
+    path = tmp_path / "a.skops"
+    save_file(classifier_of(GaussianNB()), path)
+    for trusted in (False, None, 1, "yes"):
+        with pytest.raises(ModelFileError, match=r"holds sklearn\.naive_bayes\.GaussianNB, which"):
+            load_classifier(path, trusted=trusted)
+    assert load_classifier(path, trusted=True).predict_proba(PATCHES).shape == (60, 3)
 
 
 def description_of(classifier, **changes):

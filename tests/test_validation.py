@@ -1,13 +1,18 @@
 from dataclasses import replace
 
+import cv2
 import joblib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from toys import SIDE, dark_middle
 
 from slidewin.classifier import load_classifier
 from slidewin.classifier.module import ModuleClassifier
+from slidewin.finding import locate
+from slidewin.metrics import false_regions
 from slidewin.scene import draw_lesion, draw_skin
 from slidewin.training.judge import calibrate_on, set_thresholds, unseen_classes
 from slidewin.training.source import Background, Lesion
@@ -51,6 +56,27 @@ def test_a_blot_is_a_false_region_and_the_lesion_is_found(photo, classifier):
     (swept,) = sweep_photos(classifier, [free])
     false, found, n = swept.judge("lesion", [0.6])
     assert (false[0], found[0], n) == (2, 0, 0)
+
+
+@given(st.integers(0, 10_000), st.floats(0.05, 0.95), st.booleans())
+@settings(max_examples=40)
+def test_regions_are_counted_as_the_user_would_get_them(seed, threshold, some_unknown):
+    rng = np.random.default_rng(seed)
+    shape = (60, 80)
+    truth = disc(shape, rng.uniform(0, 60, 2), 14) | disc(shape, rng.uniform(0, 60, 2), 9)
+    ignore = disc(shape, rng.uniform(0, 60, 2), 30) if some_unknown else None
+    blots = cv2.GaussianBlur(rng.integers(0, 256, (*shape, 3), dtype=np.uint8), (0, 0), 4)
+    blots = cv2.normalize(blots, None, 0, 255, cv2.NORM_MINMAX)
+    photo = ValidationPhoto(blots, truth.astype(np.uint8), "photo", "a", ignore)
+    classifier = load_classifier(dark_middle, classes=["background", "lesion"], input_size=SIDE)
+    (swept,) = sweep_photos(classifier, [photo])
+    found = locate(blots, classifier, threshold=threshold, verbose=0)
+    unknown = np.zeros(shape, bool) if ignore is None else ignore
+    false, hit = false_regions(found.regions, truth, ignore=unknown)
+    counted = swept.judge("lesion", [threshold])
+    assert [int(x) for x in (counted[0][0], counted[1][0], counted[2])] == [
+        len(false), int(hit.sum()), len(hit)
+    ]  # fmt: skip
 
 
 def test_what_lies_where_nothing_is_known_is_neither_right_nor_wrong(photo, classifier):

@@ -9,7 +9,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from slidewin.classifier.protocol import Classifier
+from slidewin.classifier.protocol import Classifier, copy_about
 from slidewin.errors import ArgumentError, ClassifierError
 
 __all__ = ["EstimatorClassifier"]
@@ -68,7 +68,7 @@ class EstimatorClassifier(Classifier):
                 f"{name} was fitted on {features}"
             )
         self.estimator = estimator
-        self.about = dict(about or {})
+        self.about = copy_about(about)
 
     def _predict(self, patches: NDArray[np.uint8]) -> Any:
         return self.estimator.predict_proba(patches.reshape(len(patches), -1))

@@ -51,7 +51,19 @@ class ModuleClassifier(NetworkClassifier):
 
         # Not inference_mode: tensors that a module keeps from it could never again be trained on.
         with self.borrowed(), torch.no_grad():
-            output = self.module(self.to_input(patches))
+            return self._from_scores(self.scores(self.to_input(patches)))
+
+    def scores(self, inputs: "torch.Tensor") -> "torch.Tensor":
+        """What the module returns for normalised inputs, in the mode in which it is.
+
+        Raises
+        ------
+        ClassifierError
+            If that is no tensor.
+        """
+        import torch
+
+        output = self.module(inputs)
         # The outputs of transformers' models come with their logits under this name.
         output = getattr(output, "logits", output)
         if not isinstance(output, torch.Tensor):
@@ -60,9 +72,14 @@ class ModuleClassifier(NetworkClassifier):
                 "object with such a tensor as .logits, is needed. Wrap it in a module that "
                 "returns the logits alone"
             )
-        eps = torch.finfo(output.dtype).eps if output.is_floating_point() else 0.0
+        return output
+
+    def _from_scores(self, scores: "torch.Tensor") -> NDArray[Any]:
+        import torch
+
+        eps = torch.finfo(scores.dtype).eps if scores.is_floating_point() else 0.0
         # NumPy has no bfloat16; single precision holds all that it holds.
-        return self.to_probabilities(output.float().cpu().numpy(), eps=eps)
+        return self.to_probabilities(scores.float().cpu().numpy(), eps=eps)
 
     @property
     def shares_windows(self) -> bool:
@@ -77,12 +94,12 @@ class ModuleClassifier(NetworkClassifier):
         *,
         batch_size: int = 64,
     ) -> NDArray[np.float32]:
-        """Classify the windows of a lattice, in one pass where the network allows it.
+        """Classify the windows of a lattice, in few passes where the network allows it.
 
         As :meth:`Classifier.predict_windows`; equal to the answers for each window, to rounding.
         """
         shared = find_shared_pass(self.module, self.input_size)
-        if shared is None:
+        if shared is None or not shared.pays(tops, lefts, self.input_size):
             return super().predict_windows(image, tops, lefts, batch_size=batch_size)
         values = np.empty((len(tops), len(lefts), len(self.classes_)), np.float32)
         # The last window of a row or column is shifted back, often by no whole stride.
@@ -110,9 +127,9 @@ class ModuleClassifier(NetworkClassifier):
             if strip.shape[:2] == (self.input_size, self.input_size):
                 # Channels last, a lone window's rounding would depend on the number of threads.
                 inputs = inputs.contiguous()
-            scores = body(inputs)[0].permute(1, 2, 0).float().cpu().numpy()
-        flat = scores.reshape(-1, scores.shape[-1])
-        probabilities = self._checked(self.to_probabilities(flat), len(flat))
+            scores = body(inputs)[0].permute(1, 2, 0)
+            flat = scores.reshape(-1, scores.shape[-1])
+            probabilities = self._checked(self._from_scores(flat), len(flat))
         return probabilities.reshape(*scores.shape[:2], -1)
 
     def to_input(self, patches: NDArray[np.uint8]) -> "torch.Tensor":

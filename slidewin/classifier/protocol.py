@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from slidewin.errors import ArgumentError, ArgumentTypeError, ClassifierError
 
-__all__ = ["ANY_LESION", "BACKGROUND", "Classifier"]
+__all__ = ["ANY_LESION", "BACKGROUND", "Classifier", "copy_about"]
 
 BACKGROUND = "background"
 ANY_LESION = "lesion"
@@ -277,6 +277,13 @@ class Classifier(ABC):
             f"{type(self).__name__}(classes={self._labels()}, input_size={self.input_size}, "
             f"context={self.context:g}, target={self.target!r})"
         )
+
+
+def copy_about(about: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A copy of what is known of a classifier."""
+    if about is not None and not isinstance(about, Mapping):
+        raise ArgumentTypeError(f"about={about!r}: a mapping is needed, such as {{'data': 'ours'}}")
+    return dict(about or {})
 
 
 def _number(value: object, name: str) -> float:

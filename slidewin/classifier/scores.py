@@ -6,13 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from slidewin.classifier.protocol import Classifier
+from slidewin.classifier.protocol import Classifier, copy_about
 from slidewin.errors import ArgumentError, ArgumentTypeError, ClassifierError
 
 __all__ = ["NetworkClassifier"]
 
 # What rounding may take from or add to rows of probabilities in single precision.
 _ROUNDING = 2e-6
+# Rows of logits that sum to 1 by chance: in single precision one in a million, in half precision
+# one in some hundred, so there it takes as many rows as these to tell.
+_TELLING_ROWS = 8
 
 
 class NetworkClassifier(Classifier):
@@ -68,7 +71,7 @@ class NetworkClassifier(Classifier):
                 f"temperature={temperature!r}, bias={bias!r}: these calibrate logits, and "
                 "logits=False says that the network returns probabilities"
             )
-        self.about = dict(about or {})
+        self.about = copy_about(about)
 
     def to_probabilities(self, scores: ArrayLike, *, eps: float | None = None) -> NDArray[Any]:
         """Probabilities (n, k) for what the network returned, calibrated.
@@ -78,7 +81,8 @@ class NetworkClassifier(Classifier):
         scores : ndarray of shape (n, k), or (n, 1) or (n,) for two classes
             Of any other shape they are returned as they are.
         eps : float, optional
-            Precision in which they were computed, where their dtype does not tell.
+            Precision in which they were computed, where their dtype does not tell. Rows of
+            probabilities in half precision are made to sum to 1 again.
 
         Raises
         ------
@@ -100,6 +104,7 @@ class NetworkClassifier(Classifier):
         elif (
             self.logits
             and scores.shape[1:] == (k,)
+            and (eps < _ROUNDING or len(scores) >= _TELLING_ROWS)
             and (scores >= 0).all()
             and (np.abs(scores.sum(axis=1) - 1) < max(_ROUNDING, eps)).all()
         ):
@@ -107,8 +112,12 @@ class NetworkClassifier(Classifier):
                 "the network's rows are probabilities already (not negative, sum to 1), and "
                 "softmax would flatten them; pass logits=False"
             )
-        if not self.logits or scores.shape[1:] != (k,):
+        if scores.shape[1:] != (k,):
             return scores
+        if not self.logits:
+            sums = scores.sum(axis=1, keepdims=True)
+            is_rounding = eps > _ROUNDING and (np.abs(sums - 1) <= k * eps).all()
+            return scores / sums if is_rounding else scores
         with np.errstate(invalid="ignore"):  # infinity becomes NaN, which predict_proba refuses
             calibrated = scores / self.temperature + self.bias
             powers = np.exp(calibrated - calibrated.max(axis=1, keepdims=True))

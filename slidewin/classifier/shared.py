@@ -35,6 +35,23 @@ class SharedPass(NamedTuple):
     body: "nn.Sequential"
     stride: int
 
+    def pays(self, tops: Sequence[int], lefts: Sequence[int], side: int) -> bool:
+        """Whether its passes, one for each way that origins lie, see no more than the windows do.
+
+        Examples
+        --------
+        >>> shared = SharedPass(body=None, stride=8)
+        >>> shared.pays([0, 16, 32], [0, 16, 32], 64), shared.pays([0, 37], [0, 61], 64)
+        (True, True)
+        >>> shared.pays([0, 1, 2, 48, 49, 50], [0, 1, 2, 48, 49, 50], 10)
+        False
+        """
+        seen = [
+            sum(origins[group[-1]] - origins[group[0]] + side for group in groups)
+            for origins, groups in ((o, aligned(o, self.stride)) for o in (tops, lefts))
+        ]
+        return seen[0] * seen[1] <= len(tops) * len(lefts) * side**2
+
 
 def find_shared_pass(module: "nn.Module", input_size: int) -> SharedPass | None:
     """Find how a network's windows can share their work, exactly.
@@ -62,7 +79,7 @@ def find_shared_pass(module: "nn.Module", input_size: int) -> SharedPass | None:
     """
     from torch import nn
 
-    if type(module) is not nn.Sequential or len(module) < 3 or _has_hooks(module):
+    if type(module) is not nn.Sequential or len(module) < 3 or _is_altered(module):
         return None
     pool, flatten = module[-2], module[-1]
     if type(pool) is not nn.AdaptiveAvgPool2d or pool.output_size not in (1, (1, 1)):
@@ -70,7 +87,7 @@ def find_shared_pass(module: "nn.Module", input_size: int) -> SharedPass | None:
     if type(flatten) is not nn.Flatten or (flatten.start_dim, flatten.end_dim) != (1, -1):
         return None
     body = nn.Sequential(*list(module)[:-2])
-    if any(getattr(layer, "ceil_mode", False) or _is_padded(layer) for layer in body):
+    if any(_is_padded(layer) or _looks_around(layer) for layer in body):
         return None
     field = receptive_field(body)
     return SharedPass(body, field.stride) if field and field.size == input_size else None
@@ -91,12 +108,27 @@ def aligned(origins: Sequence[int], stride: int) -> list[list[int]]:
 
 
 def _is_padded(layer: "nn.Module") -> bool:
-    return getattr(layer, "padding", 0) not in (0, (0, 0), "valid")
+    # Other modes than zeros pad by what was noted when the layer was made.
+    mode = getattr(layer, "padding_mode", "zeros")
+    return mode != "zeros" or getattr(layer, "padding", 0) not in (0, (0, 0), "valid")
 
 
-def _has_hooks(module: "nn.Module") -> bool:
-    """Whether somebody listens in, who would hear of levels instead of windows."""
-    return any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+def _looks_around(layer: "nn.Module") -> bool:
+    """Whether it is a batch norm that takes its statistics from what it is given."""
+    return getattr(layer, "running_mean", 0) is None or getattr(layer, "running_var", 0) is None
+
+
+def _is_altered(module: "nn.Module") -> bool:
+    """Whether a method was put in another's place, or somebody listens in.
+
+    Who listens would hear of levels instead of windows.
+    """
+    return any(
+        part._forward_hooks
+        or part._forward_pre_hooks
+        or any(callable(value) and hasattr(type(part), name) for name, value in vars(part).items())
+        for part in module.modules()
+    )
 
 
 class ReceptiveField(NamedTuple):
@@ -132,7 +164,8 @@ def receptive_field(layers: "Iterable[nn.Module]") -> ReceptiveField | None:
     Returns
     -------
     ReceptiveField or None
-        None where the chain has a layer whose geometry is not that of a sliding kernel.
+        None where the chain has a layer whose geometry is not that of a sliding kernel, or not
+        known: that of a class derived from torch's may be any.
 
     Examples
     --------
@@ -148,9 +181,9 @@ def receptive_field(layers: "Iterable[nn.Module]") -> ReceptiveField | None:
 
     size, stride, start = 1, 1, 0
     for layer in layers:
-        if isinstance(layer, tuple(getattr(nn, name) for name in _POINTWISE)):
+        if type(layer) in [getattr(nn, name) for name in _POINTWISE]:
             continue
-        if not isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+        if type(layer) not in (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d):
             return None
         geometry = [
             _square(layer.kernel_size),

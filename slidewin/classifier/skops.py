@@ -2,8 +2,9 @@
 
 A file is skops: a zip of arrays and of the names of types, which is read before anything is built.
 Types that skops trusts (scikit-learn's estimators, NumPy's arrays) and those in ``_OWN`` are built;
-a file that names any other is refused. Trees are the one type that skops leaves to its callers, for
-scikit-learn follows their branches unchecked: here they are checked.
+a file that names any other is refused. Of estimators, only those in ``_ESTIMATORS`` are asked: they
+compute with NumPy, which looks where it reads, but for trees. Their branches scikit-learn follows
+unchecked, so here they are checked, and whatever could bring other columns to them is refused.
 """
 
 import json
@@ -37,6 +38,33 @@ _OWN = frozenset(
         "sklearn.calibration._TemperatureScaling",
     }
 )
+# What is asked unless a file is trusted: estimators, and what they are made of.
+_ESTIMATORS = frozenset(
+    {
+        "WindowFeatures",
+        "Pipeline",
+        "HistGradientBoostingClassifier",
+        "CalibratedClassifierCV",
+        "FrozenEstimator",
+        "StandardScaler",
+        "MinMaxScaler",
+        "MaxAbsScaler",
+        "RobustScaler",
+        "Normalizer",
+        "LogisticRegression",
+        "LogisticRegressionCV",
+        "SGDClassifier",
+        "Perceptron",
+        "RidgeClassifier",
+        "LinearSVC",
+        "IsotonicRegression",
+        "LabelBinarizer",
+        "LabelEncoder",
+        "_BinMapper",
+        "_SigmoidCalibration",
+        "_TemperatureScaling",
+    }
+)
 
 
 def save_estimator(classifier: Classifier, path: Path, *, overwrite: bool = False) -> None:
@@ -45,8 +73,8 @@ def save_estimator(classifier: Classifier, path: Path, *, overwrite: bool = Fals
     Parameters
     ----------
     classifier : Classifier
-        An estimator of types other than scikit-learn's own and slidewin's can be saved, and loaded
-        again with ``trusted=True`` alone.
+        Boosted trees, linear models, scalers, their calibration and slidewin's features are loaded
+        again unasked; what else can be saved, only with ``trusted=True``.
     path : path
         Ends in ``.skops``. Written whole or not at all.
     overwrite : bool, default False
@@ -99,7 +127,7 @@ def load_estimator(path: Path, *, trusted: bool = False) -> EstimatorClassifier:
     ----------
     path : path
     trusted : bool, default False
-        Whether types that slidewin does not save itself are built, which may run their code.
+        Whether types that slidewin cannot check are built and asked, which may run anything.
 
     Raises
     ------
@@ -119,15 +147,19 @@ def load_estimator(path: Path, *, trusted: bool = False) -> EstimatorClassifier:
             f"{path}: not a whole skops file ({type(error).__name__}: {error}); copy or save it "
             "again"
         ) from error
-    strange = sorted(set(types) - _OWN)
-    if strange and not trusted:
-        raise ModelFileError(
-            f"{path}: holds {', '.join(strange)}, which slidewin does not save itself and which "
-            "may run anything when it is opened; if you trust whoever made it, pass trusted=True"
-        )
+    is_checked = trusted is not True
+    if is_checked:
+        _refuse(path, set(types) - _OWN)
     try:
-        classifier = _restore(loads(data, trusted=types))
+        content = loads(data, trusted=types)
+        if is_checked:
+            parts = list(_parts(content["estimator"]))
+            _refuse(path, _strangers(parts))
+            _check_trees(parts)
+        classifier = _restore(content)
         classifier.predict_proba(np.zeros((1, *(classifier.input_size,) * 2, 3), np.uint8))
+    except ModelFileError:
+        raise
     except Exception as error:
         # Whatever is wrong in a description, it is one error that names the file.
         raise ModelFileError(
@@ -146,7 +178,6 @@ def _restore(content: dict[str, Any]) -> EstimatorClassifier:
         )
     if not 0 < description["input_size"] <= _LARGEST_INPUT:
         raise ValueError(f"input_size {description['input_size']}, where 1 to {_LARGEST_INPUT} fit")
-    _check_trees(content["estimator"])
     return EstimatorClassifier(
         content["estimator"],
         classes=description["classes"],
@@ -154,27 +185,62 @@ def _restore(content: dict[str, Any]) -> EstimatorClassifier:
     )
 
 
-def _check_trees(estimator: Any) -> None:
-    """Refuse boosted trees whose branches lead out of them, round in them, or to no feature."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+def _refuse(path: Path, types: set[str]) -> None:
+    if types:
+        raise ModelFileError(
+            f"{path}: holds {', '.join(sorted(types))}, which slidewin cannot check and which may "
+            "run anything when it is opened; if you trust whoever made it, pass trusted=True"
+        )
 
-    for part in _parts(estimator):
-        if not isinstance(part, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
+
+def _strangers(parts: list[Any]) -> set[str]:
+    """Names of the types of estimators that are not asked without trust."""
+    from sklearn.base import BaseEstimator
+
+    kinds = {type(part) for part in parts if isinstance(part, BaseEstimator)}
+    return {
+        f"{kind.__module__}.{kind.__name__}" for kind in kinds if kind.__name__ not in _ESTIMATORS
+    }
+
+
+def _check_trees(parts: list[Any]) -> None:
+    """Refuse boosted trees whose branches lead out of them, round in them, or to no feature.
+
+    They are bounded by the columns that the file claims; so nothing may keep scikit-learn from
+    comparing these with the columns that are there.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    for part in parts:
+        methods = [name for name in getattr(part, "__dict__", ()) if hasattr(type(part), name)]
+        if methods:
+            raise ValueError(f"{type(part).__name__} has another {', '.join(methods)}")
+        if not isinstance(part, HistGradientBoostingClassifier):
             continue
-        for tree in chain.from_iterable(getattr(part, "_predictors", ())):
-            nodes, place = tree.nodes, np.arange(len(tree.nodes))
-            forks = nodes["is_leaf"] == 0
-            sound = (
-                (nodes["left"] > place)
-                & (nodes["left"] < len(nodes))
-                & (nodes["right"] > place)
-                & (nodes["right"] < len(nodes))
-                & (nodes["feature_idx"] >= 0)
-                & (nodes["feature_idx"] < part.n_features_in_)
-                & (nodes["is_categorical"] == 0)
-            )
-            if not len(nodes) or not sound[forks].all():
-                raise ValueError("a tree's branches lead nowhere")
+        if part._preprocessor is not None:
+            raise ValueError("trees of categories cannot be checked; pass trusted=True")
+        if getattr(part, "_in_fit", False) or type(part.n_features_in_) is not int:
+            raise ValueError("trees that do not look at how many columns they get")
+        for tree in chain.from_iterable(part._predictors):
+            _check_tree(tree.nodes, part.n_features_in_)
+
+
+def _check_tree(nodes: Any, columns: int) -> None:
+    if type(nodes) is not np.ndarray:  # a masked array would hide nodes from what follows
+        raise ValueError(f"a tree's nodes are a {type(nodes).__name__}")
+    place = np.arange(len(nodes))
+    forks = nodes["is_leaf"] == 0
+    sound = (
+        (nodes["left"] > place)
+        & (nodes["left"] < len(nodes))
+        & (nodes["right"] > place)
+        & (nodes["right"] < len(nodes))
+        & (nodes["feature_idx"] >= 0)
+        & (nodes["feature_idx"] < columns)
+        & (nodes["is_categorical"] == 0)
+    )
+    if not len(nodes) or not sound[forks].all():
+        raise ValueError("a tree's branches lead nowhere")
 
 
 def _parts(thing: Any) -> Iterator[Any]:

@@ -35,9 +35,9 @@ class GradCAM:
     classifier : Classifier
         Made from a torch module by :func:`slidewin.load_classifier`.
     target : str, optional
-        As for the sweep; the classifier's own by default. For a target of several classes the
-        score is the log of their summed exponentials, or the sum of their probabilities where the
-        module returns these.
+        As for the sweep; the classifier's own by default. The score that a map explains is the
+        class's logit, calibrated as for the sweep; for a target of several classes the log of
+        their summed exponentials. Where the module returns probabilities, it is their sum.
     layer : str, optional
         Name of the layer, as in ``module.named_modules()``. By default the last one whose output
         has more than one cell.
@@ -154,15 +154,19 @@ class GradCAM:
         def score(scores: "torch.Tensor") -> "torch.Tensor":
             scores = scores.reshape(-1)
             if len(scores) < k:  # one number, which speaks for the second class
-                return scores[0] if columns == [1] else -scores[0]
-            scores = scores[columns]
+                scores = scores[0] / self.classifier.temperature
+                return scores if columns == [1] else -scores
+            # Calibrated as for the sweep; where these are probabilities, that changes nothing.
+            bias = torch.tensor(self.classifier.bias, dtype=scores.dtype, device=scores.device)
+            scores = (scores / self.classifier.temperature + bias)[columns]
             return scores.logsumexp(0) if self.classifier.logits else scores.sum()
 
         module = self.classifier.module
         try:
             with torch.enable_grad(), Extractor(module, layer) as extractor:
                 # Gradients are asked for at the input too, so that frozen weights do no harm.
-                output = module(self.classifier.to_input(image[None]).requires_grad_())
+                inputs = self.classifier.to_input(image[None]).requires_grad_()
+                output = self.classifier.scores(inputs)
                 one_each = output.shape == (1, k) or (k == 2 and output.shape in ((1, 1), (1,)))
                 if not one_each:
                     raise ClassifierError(
