@@ -279,6 +279,8 @@ class SlidingWindow:
                     f"a level is too large for memory ({error}); look for larger lesions, or crop "
                     f"the photo.\n{grid}"
                 ) from error
+            except SlidewinError:  # some are OSErrors too, and say what is wrong
+                raise
             except OSError as error:
                 raise SweepError(
                     f"what workers share could not be written ({error}); set JOBLIB_TEMP_FOLDER "
@@ -355,19 +357,34 @@ def _classify(
 
 
 def _placed(error: Exception, classifier: Classifier, band: _Band) -> SlidewinError:
-    """The same error, with the window that it comes from: the first that fails by itself."""
-    level, row, column = band.level, band.rows[0], 0
-    for m, n in product(range(*band.rows), range(level.lattice[1])):
-        try:
-            classifier.predict_windows(band.image, level.tops[m : m + 1], level.lefts[n : n + 1])
-        except Exception as again:  # noqa: BLE001 - whatever it is, it is the one looked for
-            row, column, error = m, n, again
-            break
-    place = (
-        f"window at row {row}, column {column} of level {band.index} (lesions of "
-        f"{level.lesion_size:.4g} px), centred at photo row {level.row_centres[row]:.1f}, column "
-        f"{level.col_centres[column]:.1f}"
-    )
+    """The same error, with the window that it comes from, or with the band where that is none."""
+    level = band.level
+    where = f"of level {band.index} (lesions of {level.lesion_size:.4g} px)"
+    rows = f"windows of rows {band.rows[0]} to {band.rows[1] - 1} {where}"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
+        place, advice = rows, "; use a smaller batch_size, or fewer workers"
+    elif (failing := _first_failing(classifier, band)) is not None:
+        row, column, error = failing
+        place, advice = f"window at row {row}, column {column} {where}", ""
+        place += (
+            f", centred at photo row {level.row_centres[row]:.1f}, column "
+            f"{level.col_centres[column]:.1f}"
+        )
+    else:
+        place, advice = rows, "; no window fails by itself: it depends on what a batch holds"
     if isinstance(error, SlidewinError):
-        return type(error)(f"{place}: {error}")
-    return SweepError(f"{place}: the classifier failed with {type(error).__name__}: {error}")
+        return type(error)(f"{place}: {error}{advice}")
+    return SweepError(
+        f"{place}: the classifier failed with {type(error).__name__}: {error}{advice}"
+    )
+
+
+def _first_failing(classifier: Classifier, band: _Band) -> tuple[int, int, Exception] | None:
+    """Row and column of the first window that fails by itself, and how."""
+    tops, lefts = band.level.tops, band.level.lefts
+    for m, n in product(range(*band.rows), range(len(lefts))):
+        try:
+            classifier.predict_windows(band.image, tops[m : m + 1], lefts[n : n + 1])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the one looked for
+            return m, n, error
+    return None

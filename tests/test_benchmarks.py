@@ -48,25 +48,14 @@ def test_windows_of_a_sweep_are_told_what_they_should_say(dark):
     lesion = disc((96, 96), (48, 48), 8)
     photo = np.where(lesion[:, :, None], 0, 255).astype(np.uint8).repeat(3, axis=2)
     asked = benchmark("classifier")
-    truth, probability = asked.sweep_windows(asked.Remembering(dark), photo, lesion, (16, 64))
+    truth, probability = asked.sweep_windows(dark, photo, lesion, (16, 64))
     assert truth.any()
     assert probability[truth].min() > 0.4
     # Windows for larger lesions hold this one too; they are neither right nor wrong.
     assert probability[~truth].max() < 0.4
-    truth, _ = asked.sweep_windows(asked.Remembering(dark), photo, np.zeros_like(lesion), (16, 64))
+    truth, _ = asked.sweep_windows(dark, photo, np.zeros_like(lesion), (16, 64))
     assert not truth.any()
     assert truth.size > probability.size
-
-
-def test_what_was_asked_before_is_answered_from_memory(dark):
-    remembering = benchmark("classifier").Remembering(dark)
-    image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-    first = remembering.predict_windows(image, [0, 8], [0, 5])
-    np.testing.assert_array_equal(first, dark.predict_windows(image, [0, 8], [0, 5]))
-    other = remembering.predict_windows(image, [0, 8], [0, 6])
-    assert not np.array_equal(first, other)
-    remembering.classifier = None
-    np.testing.assert_array_equal(remembering.predict_windows(image, [0, 8], [0, 5]), first)
 
 
 def test_groups_of_windows_are_scored_together():

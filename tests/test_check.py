@@ -6,10 +6,13 @@ import threading
 import numpy as np
 import pytest
 import torch
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 from toys import SIDE, dark_middle
 
 from slidewin.classifier import Checkup, Remark, check, checkup
+from slidewin.features import patch_classifier
 
 CLASSES = ["background", "lesion"]
 
@@ -231,6 +234,26 @@ def test_what_cannot_be_loaded_is_reported_and_not_raised(source, description, c
     report = check(source, **description)
     assert not report.ok
     assert complaint in str(report)
+
+
+def test_whatever_keeps_a_file_from_being_loaded_is_reported(monkeypatch, tmp_path):
+    def fails(*args, **kwargs):
+        raise ZeroDivisionError("of another kind")
+
+    monkeypatch.setattr(checkup, "load_classifier", fails)
+    report = check(tmp_path / "a.onnx")
+    assert str(report).startswith(f"{tmp_path / 'a.onnx'}: cannot be swept")
+    assert "ZeroDivisionError: of another kind" in texts(report, "error")
+
+
+def test_calibration_that_hides_the_features_is_noted():
+    patches = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE, 3), np.uint8)
+    rows, labels = patches.reshape(40, -1), np.array(CLASSES)[np.arange(40) % 2]
+    linear = LogisticRegression(max_iter=5000, tol=1)
+    outside = CalibratedClassifierCV(patch_classifier(linear), cv=2).fit(rows, labels)
+    inside = patch_classifier(CalibratedClassifierCV(linear, cv=2)).fit(rows, labels)
+    assert "goes round the whole pipeline" in texts(check(outside), "note")
+    assert "pipeline" not in str(check(inside))
 
 
 def test_errors_come_first():

@@ -353,7 +353,7 @@ def test_probabilities_stay_as_they_are():
 def test_probabilities_are_not_taken_for_logits(dtype):
     module = nn.Sequential(nn.Conv2d(3, 3, 4), nn.Flatten(), nn.Softmax(dim=1)).to(dtype)
     with pytest.raises(ClassifierError, match=r"probabilities already.*pass logits=False"):
-        of_module(module).predict_proba(PATCHES)
+        of_module(module).predict_proba(np.repeat(PATCHES, 3, axis=0))
 
 
 @pytest.mark.parametrize("logits", [[0.5, 0.2, 0.1], [1.5, -0.4, -0.1], [3.0, 2.0, 1.0]])

@@ -59,6 +59,17 @@ def test_a_model_that_scales_its_input_itself_gets_0_to_255():
     np.testing.assert_allclose(classifier.predict_proba(PATCHES), softmax(MEANS), atol=1e-5)
 
 
+def test_whole_numbers_are_pixels_as_they_are():
+    model = means(keras.layers.Rescaling(1 / 255), dtype="uint8")
+    found = load_classifier(model, classes=LABELS).predict_proba(PATCHES)
+    np.testing.assert_allclose(found, softmax(MEANS), atol=0.01)
+    for scaling in ({"mean": 0.5}, {"std": 1 / 255}):
+        with pytest.raises(ArgumentError, match="Sequential takes pixels as they are"):
+            load_classifier(model, classes=LABELS, **scaling)
+    with pytest.raises(ClassifierError, match="of int32; one of float32"):
+        load_classifier(means(dtype="int32"), classes=LABELS)
+
+
 def test_probabilities_and_one_column():
     model = means(keras.layers.Softmax())
     with pytest.raises(ClassifierError, match="probabilities already"):

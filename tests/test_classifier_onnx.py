@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 import slidewin
-from slidewin.classifier import export_onnx, load_classifier
+from slidewin.classifier import check, export_onnx, load_classifier
 from slidewin.classifier.module import ModuleClassifier
 from slidewin.classifier.onnx import OnnxClassifier
 from slidewin.errors import ArgumentError, ClassifierError, ModelFileError, OutputExistsError
@@ -309,6 +309,69 @@ def test_a_description_of_another_version_is_refused(tmp_path):
         path.write_bytes(model.SerializeToString())
         with pytest.raises(ModelFileError, match=rf"a\.onnx: its description .*{complaint}"):
             load_classifier(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"about": 5}, "about=5: a mapping is needed"),
+        ({"input_size": "4"}, "input_size='4'"),
+        ({"input_size": 8}, "takes 4 x 4 pixels"),
+        ({"input_size": 10**6}, "input_size 1000000, where at most 4096"),
+        ({"classes": ["a", "b"]}, r"must be \(n, 2\)"),
+        ({"thresholds": 3}, "thresholds=3"),
+        ({"logits": False}, "values from"),  # found by the one patch that is tried
+    ],
+)
+def test_a_description_that_does_not_fit_is_one_error_that_names_the_file(
+    change, complaint, tmp_path
+):
+    path = write(tmp_path / "a.onnx")
+    description = {
+        "format": "slidewin-onnx-1",
+        "classes": LABELS,
+        "input_size": 4,
+        "context": 2.0,
+        "target": None,
+        "thresholds": {},
+        "mean": 0.5,
+        "std": 0.1,
+        "logits": True,
+        "temperature": 1.0,
+        "bias": None,
+        "about": {},
+    }
+    model = onnx.load(path)
+    for changed in ({}, change):
+        helper.set_model_props(model, {"slidewin": json.dumps(description | changed)})
+        path.write_bytes(model.SerializeToString())
+        if not changed:
+            assert load_classifier(path).mean == (0.5, 0.5, 0.5)
+    with pytest.raises(ModelFileError, match=rf"a\.onnx: its description .*{complaint}"):
+        load_classifier(path)
+    report = check(path)
+    assert report.subject == str(path)
+    assert "its description" in str(report)
+
+
+def test_whole_numbers_are_no_scores_and_a_column_for_each_class_comes_first(tmp_path):
+    path = write(tmp_path / "a.onnx", weights=np.eye(3)[:, :2])
+    model = onnx.load(path)
+    model.graph.node.append(helper.make_node("Cast", ["scores"], ["whole"], to=TensorProto.INT64))
+    model.graph.node.append(helper.make_node("ReduceMax", ["scores"], ["highest"], keepdims=1))
+    model.graph.output.insert(0, value("whole", TensorProto.INT64, ["n", 2]))
+    model.graph.output.insert(0, value("highest", TensorProto.FLOAT, [1, 1]))
+    path.write_bytes(model.SerializeToString())
+    assert load_classifier(path, classes=["a", "b"]).output == "scores"
+
+
+def test_what_json_does_not_hold_is_refused_before_anything_is_exported(tmp_path, monkeypatch):
+    module = nn.Sequential(nn.Conv2d(3, 3, 4), nn.Flatten())
+    monkeypatch.delattr(torch.onnx, "export")
+    for known in ({"auc": np.float32(1)}, {"auc": float("nan")}):
+        classifier = ModuleClassifier(module, classes=LABELS, input_size=4, about=known)
+        with pytest.raises(ClassifierError, match="about: cannot be written as JSON"):
+            export_onnx(classifier, tmp_path / "a.onnx")
 
 
 def test_what_cannot_be_exported_is_refused(dark, tmp_path):

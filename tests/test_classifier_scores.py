@@ -13,7 +13,7 @@ from torch import nn
 
 from slidewin.classifier import load_classifier, save_file
 from slidewin.classifier.module import ModuleClassifier
-from slidewin.errors import ArgumentError, ArgumentTypeError
+from slidewin.errors import ArgumentError, ArgumentTypeError, ClassifierError
 
 LABELS = ["background", "other_lesion", "melanoma"]
 PATCHES = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), np.uint8)
@@ -128,6 +128,55 @@ def test_a_calibration_that_cannot_be_is_not_saved(tmp_path):
     with pytest.raises(ArgumentError, match="temperature"):
         save_file(classifier, tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+HALF = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_a_network_of_half_precision_that_ends_in_softmax_is_taken_at_its_word(dtype):
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 7, 4), nn.Flatten(), nn.Softmax(dim=1)
+    labels = [str(i) for i in range(7)]
+    patches = np.random.default_rng(0).integers(0, 256, (200, 4, 4, 3), np.uint8)
+    single = network(classes=labels, logits=False)
+    single.module = nn.Sequential(*layers)
+    expected = single.predict_proba(patches)
+    single.module.to(dtype)
+    found = single.predict_proba(patches)
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("eps", [float(torch.finfo(dtype).eps) for dtype in HALF])
+def test_in_half_precision_few_rows_do_not_tell_probabilities_from_logits(eps):
+    row = np.float32([0.5, 0.25, 0.25])
+    for n in (1, 7):
+        found = network().to_probabilities([row] * n, eps=eps)
+        np.testing.assert_allclose(found, [softmax(row)] * n)
+    with pytest.raises(ClassifierError, match="probabilities already"):
+        network().to_probabilities([row] * 8, eps=eps)
+    with pytest.raises(ClassifierError, match="probabilities already"):
+        network().to_probabilities([row], eps=1e-7)
+
+
+def test_a_level_in_one_pass_is_judged_as_its_windows_are():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 3, 4)
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.bias.copy_(torch.tensor([0.3, 0.3, 0.4]))
+    classifier = network()
+    classifier.module = nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten()).bfloat16()
+    assert classifier.shares_windows
+    image = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(ClassifierError, match="probabilities already"):
+        classifier.predict_windows(image, [0, 1, 2], [0, 1, 2])
+
+
+def test_what_is_known_must_be_a_mapping():
+    with pytest.raises(ArgumentTypeError, match="about=5: a mapping is needed"):
+        network(about=5)
 
 
 def test_scores_of_another_shape_are_left_for_the_check_to_refuse():

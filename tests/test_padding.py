@@ -49,9 +49,9 @@ def test_windows_of_lesions_that_lie_alike_tell_nothing():
 
 def test_windows_that_show_a_border_for_one_class_are_told():
     lesions = [disc(500, 250, 1), disc(STORED_DIAMETER + 4, STORED_DIAMETER // 2 + 2, 2)]
-    shown = drawn_padding_auc(source_of(lesions), 2, n_windows=400)
+    shown = drawn_padding_auc(source_of(lesions), 2, n_windows=2000)
     assert shown is not None
-    assert shown > 0.55
+    assert shown > 0.52
 
 
 def test_the_same_seed_measures_the_same():

@@ -1,5 +1,6 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from slidewin.classifier import load_classifier
+from slidewin.classifier.module import ModuleClassifier
 from slidewin.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -98,6 +100,37 @@ def test_a_target_of_several_classes_is_the_log_of_summed_exponentials():
     (layer,) = GradCAM(classifier, target="lesion", on="photo").localize(photo).layers
     expected = by_hand(classifier, photo, 4, lambda x: (x[1].exp() + x[2].exp()).log())
     np.testing.assert_allclose(layer.values, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_scores_are_calibrated_as_for_the_sweep():
+    bias = [0.0, 2.0, -1.0]
+    classifier = ModuleClassifier(
+        chain(), classes=LABELS, input_size=SIDE, temperature=0.25, bias=bias
+    )
+    photo = photo_of()
+
+    def score(x):
+        return (x / 0.25 + torch.tensor(bias))[1:].logsumexp(0)
+
+    (layer,) = GradCAM(classifier, target="lesion", on="photo").localize(photo).layers
+    expected = by_hand(classifier, photo, 4, score)
+    np.testing.assert_allclose(layer.values, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_logits_may_come_within_an_object():
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = chain()
+
+        def forward(self, x):
+            return SimpleNamespace(logits=self.inner(x))
+
+    plain, wrapped = (
+        GradCAM(of(module), layer=layer).localize(photo_of()).layers[0].values
+        for module, layer in ((chain(), "3"), (Wrapped(), "inner.3"))
+    )
+    np.testing.assert_array_equal(wrapped, plain)
 
 
 @pytest.mark.parametrize("target", ["melanoma", "lesion"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file as save_tensors
 from torch import nn
 
-from slidewin.classifier import load_classifier, save_file
+from slidewin.classifier import load_classifier, save_file, storage
 from slidewin.classifier.module import ModuleClassifier
 from slidewin.errors import ClassifierError, ModelFileError, OutputExistsError
 
@@ -235,9 +235,12 @@ def test_a_function_is_not_saved(dark, tmp_path):
 
 def test_what_is_known_must_be_json(tmp_path):
     classifier = small()
-    classifier.about = {"auc": np.float32(0.9)}
-    with pytest.raises(ClassifierError, match=r"about: cannot be written as JSON .*float32"):
-        save_file(classifier, tmp_path / "a.safetensors")
+    for value, complaint in ((np.float32(0.9), "float32"), (float("nan"), "not JSON compliant")):
+        classifier.about = {"auc": value}
+        with pytest.raises(
+            ClassifierError, match=rf"about: cannot be written as JSON .*{complaint}"
+        ):
+            save_file(classifier, tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.onnx", "a", "a.safetensors.zip"])
@@ -402,6 +405,34 @@ def test_sizes_that_a_file_merely_claims_are_not_allocated(saved):
     with pytest.raises(ModelFileError, match="size mismatch"):
         load_classifier(rewritten(saved, change))
     assert peak_megabytes() - before < 200
+
+
+@pytest.mark.parametrize(
+    ("layer", "complaint"),
+    [
+        (nn.Conv2d(3, 2, 3, padding=10**5), r"padding \[?\(?100000"),
+        (nn.AdaptiveAvgPool2d(10**5), r"a map of shape \(1, 3, 100000, 100000\)"),
+    ],
+)
+def test_a_layer_whose_output_would_fill_the_memory_is_refused(layer, complaint, tmp_path):
+    path = tmp_path / "a.safetensors"
+    description = {
+        "format": "slidewin-1",
+        "layers": storage._describe(nn.Sequential(layer, nn.AdaptiveAvgPool2d(1), nn.Flatten())),
+        "classes": CLASSES,
+        "input_size": SIDE,
+        "context": 2.0,
+        "target": None,
+        "thresholds": {},
+        "mean": 0,
+        "std": 1,
+        "logits": True,
+        "about": {},
+    }
+    tensors = {f"0.{name}": tensor for name, tensor in layer.state_dict().items()}
+    save_tensors(tensors, path, metadata={"slidewin": json.dumps(description)})
+    with pytest.raises(ModelFileError, match=rf"its description.*{complaint}"):
+        load_classifier(path)
 
 
 def test_a_file_from_before_an_option_was_kept_is_read_as_it_was_meant(saved):

@@ -12,7 +12,13 @@ from threadpoolctl import threadpool_info
 from toys import SIDE, dark_middle
 
 import slidewin
-from slidewin.errors import ArgumentError, ArgumentTypeError, ClassifierError, SweepError
+from slidewin.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ClassifierError,
+    ModelFileError,
+    SweepError,
+)
 from slidewin.sweep import SlidingWindow, resample
 
 CLASSES = ["background", "lesion"]
@@ -260,6 +266,40 @@ def test_the_very_window_that_fails_is_named(noise):
 
     with pytest.raises(ClassifierError, match=r"row 3, column 5 of level 0"):
         SlidingWindow(classifier_of(nan_there), lesion_size=8).localize(noise)
+
+
+def test_no_window_is_blamed_for_what_its_batch_does(noise):
+    def one_at_a_time(patches):
+        if len(patches) > 1:
+            raise ValueError("one only")
+        return dark_middle(patches)
+
+    with pytest.raises(
+        SweepError, match=r"^windows of rows 0 to \d+ of level 0 .*one only; no win"
+    ):
+        SlidingWindow(classifier_of(one_at_a_time), lesion_size=8).localize(noise)
+
+
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+def test_for_want_of_memory_no_window_is_searched(error, noise):
+    asked = []
+
+    def large(patches):
+        asked.append(len(patches))
+        raise error("too large")
+
+    with pytest.raises(SweepError, match=r"^windows of rows .*too large; use a smaller batch_size"):
+        SlidingWindow(classifier_of(large), lesion_size=8).localize(noise)
+    assert len(asked) == 1
+
+
+def test_a_model_file_that_is_gone_is_not_taken_for_a_full_disk(noise, dark, monkeypatch):
+    def gone(*args, **kwargs):
+        raise ModelFileError("a.onnx: cannot be read")
+
+    monkeypatch.setattr("slidewin.sweep._classify", gone)
+    with pytest.raises(ModelFileError, match=r"a\.onnx: cannot be read"):
+        SlidingWindow(dark, lesion_size=8).localize(noise)
 
 
 def test_a_classifier_that_cannot_travel_is_reported_with_what_to_do(noise):

@@ -190,9 +190,10 @@ def test_what_is_trained_can_be_saved_and_loaded(data, tmp_path):
     assert loaded.fingerprint() == classifier.fingerprint()
 
 
-def test_photos_for_validation_must_be_outlined(data):
+def test_photos_for_validation_must_be_outlined(data, tmp_path):
+    write_png(tmp_path / "back.png", draw_skin((120, 160), random_state=300))
     with pytest.raises(ArgumentError, match="no mask; photos for validation"):
-        few(data, photos=[data / "photos"])
+        few(data, photos=[tmp_path])
 
 
 def test_a_photo_for_validation_that_is_trained_on_is_told(data):

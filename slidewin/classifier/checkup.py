@@ -1,5 +1,6 @@
 """What is wrong with a classifier, in words: tried on a handful of made patches."""
 
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from slidewin.classifier.estimator import EstimatorClassifier
 from slidewin.classifier.loading import load_classifier
 from slidewin.classifier.module import ModuleClassifier
 from slidewin.classifier.protocol import BACKGROUND, Classifier
 from slidewin.classifier.scores import NetworkClassifier
-from slidewin.errors import ArgumentError, SlidewinError
+from slidewin.errors import SlidewinError
 
 __all__ = ["Checkup", "Remark", "check"]
 
@@ -99,16 +101,15 @@ each of the classes ['background', 'lesion']. Return one column for each class, 
 for each column: classes=[...]
     """
     subject = getattr(source, "__name__", None) or type(source).__name__
-    if source is None or isinstance(source, str):
-        subject = "the embedded default" if source is None else source
+    if source is None or isinstance(source, str | os.PathLike):
+        subject = "the embedded default" if source is None else str(source)
     try:
         classifier = load_classifier(source, **description)
-    except SlidewinError as error:
-        return Checkup(subject, (Remark("error", str(error), "Nothing was tried"),))
+    except Exception as error:  # noqa: BLE001 - whatever is raised is what was looked for
+        return Checkup(subject, (Remark("error", _in_words(error), "Nothing was tried"),))
     order = ("error", "warning", "note")
-    remarks = sorted(
-        _remarks(classifier, source, description), key=lambda remark: order.index(remark.severity)
-    )
+    found = _remarks(classifier, is_size_given="input_size" in description)
+    remarks = sorted(found, key=lambda remark: order.index(remark.severity))
     return Checkup(subject, tuple(remarks))
 
 
@@ -138,7 +139,11 @@ def made_patches(side: int) -> dict[str, NDArray[np.uint8]]:
     return {name: np.clip(patch, 0, 255).astype(np.uint8) for name, patch in patches.items()}
 
 
-def _remarks(classifier: Classifier, source: Any, description: dict[str, Any]) -> Iterator[Remark]:
+def _in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, SlidewinError) else f"{type(error).__name__}: {error}"
+
+
+def _remarks(classifier: Classifier, *, is_size_given: bool) -> Iterator[Remark]:
     yield from _on_description(classifier)
     named = made_patches(classifier.input_size)
     patches = np.stack(list(named.values()))
@@ -146,7 +151,7 @@ def _remarks(classifier: Classifier, source: Any, description: dict[str, Any]) -
         try:
             together = classifier.predict_proba(patches.copy())
         except Exception as error:  # noqa: BLE001 - whatever is raised is what was looked for
-            yield _failure(error, classifier, source, description, named)
+            yield _failure(error, classifier, named, is_size_given=is_size_given)
             return
         start = time.perf_counter()
         again = classifier.predict_proba(patches.copy())
@@ -179,6 +184,15 @@ def _on_description(classifier: Classifier) -> Iterator[Remark]:
             "Most windows of a photo show no lesion: teach the classifier what is none, or expect "
             "regions all over; if another label means it, call it so",
         )
+    if isinstance(classifier, EstimatorClassifier):
+        inner = getattr(getattr(classifier.estimator, "estimator", None), "steps", None)
+        if inner is not None and hasattr(inner[0][1], "of_lattice"):
+            yield Remark(
+                "note",
+                f"{type(classifier.estimator).__name__} goes round the whole pipeline, so windows "
+                "that overlap do not share their features",
+                "Put it into the pipeline: patch_classifier(CalibratedClassifierCV(...))",
+            )
     if isinstance(classifier, ModuleClassifier):
         if any(layer.training for layer in classifier.module.modules()):
             yield Remark(
@@ -198,12 +212,12 @@ def _on_description(classifier: Classifier) -> Iterator[Remark]:
 def _failure(
     error: Exception,
     classifier: Classifier,
-    source: Any,
-    description: dict[str, Any],
     named: dict[str, NDArray[np.uint8]],
+    *,
+    is_size_given: bool,
 ) -> Remark:
     """The batch failed: find out with what it would not have."""
-    found = str(error) if isinstance(error, SlidewinError) else f"{type(error).__name__}: {error}"
+    found = _in_words(error)
     alone = [name for name, patch in named.items() if _answers(classifier, patch[None])]
     if len(alone) == len(named):
         return Remark(
@@ -220,7 +234,7 @@ def _failure(
             "Look for a division by a spread or maximum that can be 0",
         )
     is_own = isinstance(error, SlidewinError)  # it answered, but not with probabilities
-    if not is_own and (fitting := _other_sizes(classifier.input_size, source, description)):
+    if not is_own and is_size_given and (fitting := _other_sizes(classifier)):
         sizes = ", ".join(str(size) for size in fitting)
         return Remark(
             "error",
@@ -237,19 +251,14 @@ def _failure(
     return Remark("error", found, advice)
 
 
-def _other_sizes(side: int, source: Any, description: dict[str, Any]) -> list[int]:
+def _other_sizes(classifier: Classifier) -> list[int]:
     """Usual input sizes that it takes, where it takes not the one described."""
-    if "input_size" not in description:
-        return []
+    other = object.__new__(type(classifier))  # no copy: what is open or large is shared
     fitting = []
     for size in _USUAL_SIZES:
-        if size != side:
-            try:
-                other = load_classifier(source, **(description | {"input_size": size}))
-            except ArgumentError:
-                continue
-            if _answers(other, made_patches(size)["noise"][None]):
-                fitting.append(size)
+        other.__dict__.update(vars(classifier) | {"input_size": size})
+        if size != classifier.input_size and _answers(other, made_patches(size)["noise"][None]):
+            fitting.append(size)
     return fitting
 
 

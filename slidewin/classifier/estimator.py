@@ -24,6 +24,8 @@ class EstimatorClassifier(Classifier):
         Gets the patches as rows of ``S * S * 3`` values, uint8, in the order of
         ``patch.reshape(-1)``. Scaling and features belong into a pipeline; if that begins with
         :class:`slidewin.features.WindowFeatures`, overlapping windows share their features.
+        Calibration belongs into the pipeline too: a ``CalibratedClassifierCV`` round the whole of
+        it hides the features, and nothing is shared.
     input_size : int, optional
         By default from the estimator's ``n_features_in_``.
     classes : sequence of str, optional

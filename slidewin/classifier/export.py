@@ -1,6 +1,5 @@
 """From a torch module to an ONNX file."""
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from slidewin.classifier.module import ModuleClassifier
 from slidewin.classifier.onnx import DESCRIPTION, FORMAT, KEY
 from slidewin.classifier.protocol import Classifier
+from slidewin.classifier.storage import as_json
 from slidewin.errors import ClassifierError, MissingPackageError, ModelFileError
 from slidewin.output import refuse_existing, write_bytes
 
@@ -71,6 +71,7 @@ def export_onnx(classifier: Classifier, path: str | Path, *, overwrite: bool = F
         name: getattr(classifier, name) for name in DESCRIPTION if name != "classes"
     }
     description |= {"format": FORMAT, "classes": [str(label) for label in classifier.classes_]}
+    text = as_json(description)  # before all else, which takes long
     side = classifier.input_size
     example = classifier.to_input(np.zeros((2, side, side, 3), np.uint8))
     with classifier.borrowed(), warnings.catch_warnings():
@@ -93,5 +94,5 @@ def export_onnx(classifier: Classifier, path: str | Path, *, overwrite: bool = F
     if program is None:  # the exporter of old, which dynamo=True rules out
         raise ClassifierError("torch returned no exported program")
     proto = program.model_proto
-    onnx.helper.set_model_props(proto, {KEY: json.dumps(description)})
+    onnx.helper.set_model_props(proto, {KEY: text})
     write_bytes(path, proto.SerializeToString(), overwrite=overwrite)

@@ -27,7 +27,7 @@ class KerasClassifier(NetworkClassifier):
         By default what the model declares.
     mean, std
         As for :class:`NetworkClassifier`. A model that takes values from 0 to 255, because it
-        scales them itself, needs ``std=1/255``.
+        scales them itself, needs ``std=1/255``; one whose input is uint8 gets pixels as they are.
     **description
         As for :class:`NetworkClassifier`.
     """
@@ -47,12 +47,12 @@ class KerasClassifier(NetworkClassifier):
             )
         self.input = read_input(
             shape,
-            # Keras casts other numbers to the precision that it computes in.
-            "uint8" if _takes_bytes(model) else "float32",
+            _dtype_of(model),
             name,
             channels_first=keras.config.image_data_format() == "channels_first",
         )
         super().__init__(input_size=self.input.fitting(input_size, name), **description)
+        self.input.refuse_scaling(self.mean, self.std, name)
         self.model = model
 
     def _predict(self, patches: NDArray[np.uint8]) -> Any:
@@ -93,9 +93,11 @@ def is_keras(source: object) -> bool:
     return keras is not None and isinstance(source, getattr(keras, "Model", ()))
 
 
-def _takes_bytes(model: Any) -> bool:
+def _dtype_of(model: Any) -> str:
     inputs = getattr(model, "inputs", None) or [None]  # None before it is built
-    return getattr(inputs[0], "dtype", None) == "uint8"
+    dtype = str(getattr(inputs[0], "dtype", "float32"))
+    # Keras casts floats to the precision that it computes in.
+    return "float32" if "float" in dtype else dtype
 
 
 def _array(value: Any) -> NDArray[Any]:

@@ -70,7 +70,7 @@ def load_classifier(
         Default threshold of each target; 0.5 otherwise.
     trusted : bool, default False
         Whether a file may run code when it is opened, as pickles and TorchScript can, and skops
-        files of other types than slidewin's own.
+        files of types that slidewin cannot check.
 
     Returns
     -------

@@ -83,7 +83,7 @@ class ModuleClassifier(NetworkClassifier):
 
     @property
     def shares_windows(self) -> bool:
-        """Whether one pass over a level stands for one pass over each of its windows."""
+        """Whether one pass over a level answers for all windows that lie whole strides apart."""
         return find_shared_pass(self.module, self.input_size) is not None
 
     def predict_windows(

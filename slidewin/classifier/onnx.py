@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from slidewin.classifier.scores import NetworkClassifier
+from slidewin.classifier.storage import LARGEST_INPUT
 from slidewin.classifier.tensors import InputTensor, read_input
 from slidewin.errors import ArgumentError, ClassifierError, MissingPackageError, ModelFileError
 
@@ -25,6 +26,7 @@ __all__ = ["DESCRIPTION", "FORMAT", "KEY", "OnnxClassifier"]
 
 KEY = "slidewin"
 FORMAT = "slidewin-onnx-1"
+_SCORES = ("tensor(float)", "tensor(float16)", "tensor(double)")
 _DTYPES = {"float": "float32", "float16": "float16", "double": "float64", "uint8": "uint8"}
 # What a file written by `export_onnx` says of itself, in its metadata.
 DESCRIPTION = (
@@ -45,7 +47,8 @@ DESCRIPTION = (
 class OnnxClassifier(NetworkClassifier):
     """A network in an ONNX file as a classifier, run by ONNX Runtime on the CPU.
 
-    A process opens the file once and its threads share it. Sent to other processes, the
+    A process opens the file once, and again where its workers may use another number of threads;
+    these share it. Sent to other processes, the
     classifier is its path and hash; the file must be there too, unchanged.
 
     Parameters
@@ -87,21 +90,45 @@ class OnnxClassifier(NetworkClassifier):
         given = {"classes": classes, "input_size": input_size} | description
         kept = session.get_modelmeta().custom_metadata_map.get(KEY)
         if kept is not None:
-            given = self._description(kept, given)
+            self._describe_by(kept, given, session)
         elif classes is None:
             raise ArgumentError(
                 f"classes: needed for {name}, a label for each column that it returns, e.g. "
                 "classes=['background', 'melanoma']"
             )
+        else:
+            self._describe(given, session)
+
+    def _describe(self, given: dict[str, Any], session: "InferenceSession") -> None:
+        name = self.path.name
         self.input = _input_of(session, name)
-        given["input_size"] = self.input.fitting(given["input_size"], name)
-        super().__init__(**given)
-        if self.input.dtype == "uint8" and (any(self.mean) or self.std != (1.0, 1.0, 1.0)):
-            raise ArgumentError(
-                f"mean={self.mean}, std={self.std}: {name} takes pixels as they are (uint8); "
-                "leave both out"
-            )
+        size = self.input.fitting(given["input_size"], name)
+        super().__init__(**(given | {"input_size": size}))
+        self.input.refuse_scaling(self.mean, self.std, name)
         self.output = self._output_of(session)
+
+    def _describe_by(self, text: str, given: dict[str, Any], session: "InferenceSession") -> None:
+        """Take the description that the file brings, and classify one patch: it must fit."""
+        if surplus := [name for name, value in given.items() if value is not None]:
+            raise ArgumentError(
+                f"{', '.join(surplus)}: {self.path.name} has its own description; leave them out"
+            )
+        try:
+            description = json.loads(text)
+            if description["format"] != FORMAT:
+                raise ValueError(f"format {description['format']!r}, where {FORMAT!r} is read")
+            kept = {name: description[name] for name in DESCRIPTION}
+            side = kept["input_size"]
+            if isinstance(side, int) and side > LARGEST_INPUT:
+                raise ValueError(f"input_size {side}, where at most {LARGEST_INPUT} is believed")
+            self._describe(kept, session)
+            self.predict_proba(np.zeros((1, side, side, 3), np.uint8))
+        except Exception as error:
+            # Whatever is wrong in a description, it is one error that names the file.
+            raise ModelFileError(
+                f"{self.path}: its description does not fit its network or this version of "
+                f"slidewin ({type(error).__name__}: {error}); update slidewin, or export it again"
+            ) from error
 
     def _predict(self, patches: NDArray[np.uint8]) -> Any:
         session = self._session()
@@ -170,35 +197,18 @@ class OnnxClassifier(NetworkClassifier):
         self._sha256 = sha256
         return session
 
-    def _description(self, text: str, given: dict[str, Any]) -> dict[str, Any]:
-        if surplus := [name for name, value in given.items() if value is not None]:
-            raise ArgumentError(
-                f"{', '.join(surplus)}: {self.path.name} has its own description; leave them out"
-            )
-        try:
-            description = json.loads(text)
-            if description["format"] != FORMAT:
-                raise ValueError(f"format {description['format']!r}, where {FORMAT!r} is read")
-            return {name: description[name] for name in DESCRIPTION}
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise ModelFileError(
-                f"{self.path}: its description does not fit this version of slidewin "
-                f"({type(error).__name__}: {error}); update slidewin, or export it again"
-            ) from error
-
     def _output_of(self, session: "InferenceSession") -> str:
         """Name of the output that has a column for each class."""
         k = len(self.classes_)
-        widths = (k, 1) if k == 2 else (k,)
         outputs = session.get_outputs()
-        # A length that is no number may turn out to fit.
-        fitting = [
-            output.name
-            for output in outputs
-            if output.type.startswith("tensor(") and _width(output.shape) in (None, *widths)
-        ]
-        if len(fitting) == 1:
-            return str(fitting[0])
+        widths = {output.name: _width(output.shape) for output in outputs if output.type in _SCORES}
+        # A length that is no number may turn out to fit; one that is k does.
+        for wanted in ((k,), (None, 1) if k == 2 else (None,)):
+            fitting = [name for name, width in widths.items() if width in wanted]
+            if len(fitting) == 1:
+                return str(fitting[0])
+            if fitting:
+                break
         found = ", ".join(f"{output.name} {output.shape} {output.type}" for output in outputs)
         raise ArgumentError(
             f"classes={self._labels()}: {self.path.name} returns {found}, of which one must be "

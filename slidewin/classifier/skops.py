@@ -19,7 +19,7 @@ import numpy as np
 from slidewin import __version__
 from slidewin.classifier.estimator import EstimatorClassifier
 from slidewin.classifier.protocol import Classifier
-from slidewin.classifier.storage import as_json
+from slidewin.classifier.storage import LARGEST_INPUT, as_json
 from slidewin.errors import ClassifierError, ModelFileError
 from slidewin.output import write_bytes
 
@@ -27,7 +27,6 @@ __all__ = ["load_estimator", "save_estimator"]
 
 _FORMAT = "slidewin-skops-1"
 _DESCRIPTION = ("input_size", "context", "target", "thresholds", "about")
-_LARGEST_INPUT = 4096  # what a file claims is not allocated without end
 # What slidewin saves beside what skops trusts by itself: features, boosted trees, calibration.
 _OWN = frozenset(
     {
@@ -176,8 +175,8 @@ def _restore(content: dict[str, Any]) -> EstimatorClassifier:
             f"format {description['format']!r}, where {_FORMAT!r} is read; slidewin "
             f"{description.get('version')} wrote it, and this is {__version__}"
         )
-    if not 0 < description["input_size"] <= _LARGEST_INPUT:
-        raise ValueError(f"input_size {description['input_size']}, where 1 to {_LARGEST_INPUT} fit")
+    if not 0 < description["input_size"] <= LARGEST_INPUT:
+        raise ValueError(f"input_size {description['input_size']}, where 1 to {LARGEST_INPUT} fit")
     return EstimatorClassifier(
         content["estimator"],
         classes=description["classes"],
@@ -215,7 +214,8 @@ def _check_trees(parts: list[Any]) -> None:
         methods = [name for name in getattr(part, "__dict__", ()) if hasattr(type(part), name)]
         if methods:
             raise ValueError(f"{type(part).__name__} has another {', '.join(methods)}")
-        if not isinstance(part, HistGradientBoostingClassifier):
+        is_boosted = isinstance(part, HistGradientBoostingClassifier)
+        if not is_boosted or not hasattr(part, "_predictors"):  # to be fitted: asks no tree
             continue
         if part._preprocessor is not None:
             raise ValueError("trees of categories cannot be checked; pass trusted=True")

@@ -20,11 +20,12 @@ from slidewin.output import write_bytes
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["as_json", "load_file", "save_file"]
+__all__ = ["LARGEST_INPUT", "as_json", "load_file", "save_file"]
 
 _FORMAT = "slidewin-1"
 _KEY = "slidewin"
-_LARGEST_INPUT = 4096  # what a file claims is not allocated without end
+LARGEST_INPUT = 4096  # what a file claims is not allocated without end
+_LARGEST_MAP = 2**28  # values of one window between two layers, a gigabyte
 # Constructor arguments of each layer that can be stored, under the names of their attributes.
 _LAYERS: dict[str, tuple[str, ...]] = {
     "AdaptiveAvgPool2d": ("output_size",),
@@ -137,10 +138,10 @@ def as_json(description: dict[str, Any]) -> str:
     Raises
     ------
     ClassifierError
-        If ``about`` holds what JSON cannot.
+        If ``about`` holds what JSON cannot, NaN and infinity among it.
     """
     try:
-        return json.dumps(description)
+        return json.dumps(description, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ClassifierError(
             f"about: cannot be written as JSON ({error}); use Python's own numbers, texts, lists "
@@ -220,12 +221,29 @@ def _restore(text: str, tensors: "dict[str, Tensor]") -> ModuleClassifier:
 def _try_out(classifier: ModuleClassifier) -> None:
     """Classify one patch: layers, input size and classes must fit each other."""
     side = classifier.input_size
-    if side > _LARGEST_INPUT:
-        raise ValueError(f"input_size {side}, where at most {_LARGEST_INPUT} is believed")
+    if side > LARGEST_INPUT:
+        raise ValueError(f"input_size {side}, where at most {LARGEST_INPUT} is believed")
     try:
+        _check_maps(classifier.module, side)
         classifier.predict_proba(np.zeros((1, side, side, 3), np.uint8))
     except RuntimeError as error:
         raise ValueError(f"its layers do not take {side} x {side} pixels: {error}") from error
+
+
+def _check_maps(module: "nn.Module", side: int) -> None:
+    """Refuse paddings and outputs beyond all reason, without making one."""
+    import torch
+
+    layers = _describe(module)
+    with torch.device("meta"):
+        x = torch.empty(1, 3, side, side)
+        for described, layer in zip(layers, _build(layers).eval(), strict=True):
+            padding = described.get("padding", 0)
+            if not isinstance(padding, str) and np.max(padding) > LARGEST_INPUT:
+                raise ValueError(f"padding {padding}, where at most {LARGEST_INPUT} is believed")
+            x = layer(x)
+            if x.numel() > _LARGEST_MAP:
+                raise ValueError(f"a map of shape {tuple(x.shape)} in a window of {side} pixels")
 
 
 def _is_kept(classifier: ModuleClassifier, text: str, tensors: "dict[str, Tensor]") -> bool:

@@ -43,10 +43,18 @@ class InputTensor(NamedTuple):
             )
         if self.side not in (None, size):
             raise ArgumentError(
-                f"input_size={input_size}: {name} takes {self.side} x {self.side} pixels; "
+                f"input_size={input_size!r}: {name} takes {self.side} x {self.side} pixels; "
                 "leave input_size out"
             )
         return size
+
+    def refuse_scaling(self, mean: Sequence[float], std: Sequence[float], name: str) -> None:
+        """Refuse a mean or std for a network that takes pixels as they are."""
+        if self.dtype == "uint8" and (any(mean) or any(s != 1 for s in std)):
+            raise ArgumentError(
+                f"mean={tuple(mean)}, std={tuple(std)}: {name} takes pixels as they are (uint8); "
+                "leave both out"
+            )
 
     def feed(
         self,

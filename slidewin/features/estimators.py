@@ -157,8 +157,8 @@ def patch_classifier(
     Parameters
     ----------
     estimator : scikit-learn classifier, optional
-        Gets the features. By default a gradient boosting of trees, which uses all threads that
-        OpenMP is allowed.
+        Gets the features; to calibrate it, give ``CalibratedClassifierCV(estimator)``. By default
+        a gradient boosting of trees, which uses all threads that OpenMP is allowed.
     random_state : int, optional
         Seed of the default estimator.
     n_jobs : int, optional
