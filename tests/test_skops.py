@@ -65,6 +65,22 @@ def test_a_classifier_comes_back_as_it_was(boosted, tmp_path):
     np.testing.assert_array_equal(back.predict_proba(PATCHES), classifier.predict_proba(PATCHES))
 
 
+def test_calibration_is_kept_and_counts_for_windows_that_share_too(boosted, tmp_path):
+    plain = EstimatorClassifier(boosted)
+    classifier = EstimatorClassifier(boosted, temperature=2.0, bias=(0.0, -1.0, 0.5))
+    powers = np.sqrt(plain.predict_proba(PATCHES)) * np.exp([0.0, -1.0, 0.5])
+    by_hand = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(classifier.predict_proba(PATCHES), by_hand, atol=1e-6)
+    image = np.concatenate(PATCHES[:4], axis=1)
+    shared = classifier.predict_windows(image, [0], [0, SIDE, 2 * SIDE, 3 * SIDE])
+    np.testing.assert_allclose(shared[0], by_hand[:4], atol=1e-6)
+    assert classifier.fingerprint() != plain.fingerprint()
+    save_file(classifier, tmp_path / "a.skops")
+    back = load_classifier(tmp_path / "a.skops")
+    assert (back.temperature, back.bias) == (classifier.temperature, classifier.bias)
+    assert back.fingerprint() == classifier.fingerprint()
+
+
 def test_names_given_to_classes_are_kept(boosted, tmp_path):
     save_file(EstimatorClassifier(boosted, classes=["skin", "mel", "nevus"]), tmp_path / "a.skops")
     assert load_classifier(tmp_path / "a.skops").classes_.tolist() == ["skin", "mel", "nevus"]

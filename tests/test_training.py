@@ -166,9 +166,14 @@ def test_features_learn_as_a_network_does_and_are_kept_in_a_file(data, tmp_path)
     assert isinstance(classifier, EstimatorClassifier)
     assert list(classifier.classes_) == ["background", "other_lesion", "melanoma"]
     assert [point["round"] for point in classifier.about["rounds"]] == [0, 1]
+    assert classifier.temperature == pytest.approx(
+        classifier.about["calibration"]["temperature"], abs=1e-3
+    )
     assert classifier.about["validation_windows"]["auc_lesion_against_background"] > 0.8
     save_file(classifier, tmp_path / "m.skops")
-    assert load_classifier(tmp_path / "m.skops").thresholds == classifier.thresholds
+    loaded = load_classifier(tmp_path / "m.skops")
+    assert loaded.thresholds == classifier.thresholds
+    assert loaded.bias == classifier.bias
 
 
 def test_the_same_seed_trains_the_same_weights_for_any_number_of_threads(data):

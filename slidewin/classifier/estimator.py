@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidewin.classifier.protocol import Classifier, copy_about
+from slidewin.classifier.scores import calibrated, check_calibration
 from slidewin.errors import ArgumentError, ClassifierError
 
 __all__ = ["EstimatorClassifier"]
+
+_LEAST = 1e-12  # a probability of 0 has no logarithm
 
 
 class EstimatorClassifier(Classifier):
@@ -24,12 +27,14 @@ class EstimatorClassifier(Classifier):
         Gets the patches as rows of ``S * S * 3`` values, uint8, in the order of
         ``patch.reshape(-1)``. Scaling and features belong into a pipeline; if that begins with
         :class:`slidewin.features.WindowFeatures`, overlapping windows share their features.
-        Calibration belongs into the pipeline too: a ``CalibratedClassifierCV`` round the whole of
-        it hides the features, and nothing is shared.
+        A ``CalibratedClassifierCV`` belongs into the pipeline too: round the whole of it, it hides
+        the features, and nothing is shared.
     input_size : int, optional
         By default from the estimator's ``n_features_in_``.
     classes : sequence of str, optional
         Names for the estimator's ``classes_``, in their order; by default these as text.
+    temperature, bias : float, and sequence of k floats, optional
+        Calibration: probabilities are ``softmax(log(p) / temperature + bias)``; 1 and 0 by default.
     about : mapping, optional
         What is known of it (data, versions ...), kept in the file when it is saved.
     **description
@@ -42,6 +47,8 @@ class EstimatorClassifier(Classifier):
         *,
         classes: Any = None,
         input_size: int | None = None,
+        temperature: float = 1.0,
+        bias: Sequence[float] | None = None,
         about: Mapping[str, Any] | None = None,
         **description: Any,
     ) -> None:
@@ -70,10 +77,17 @@ class EstimatorClassifier(Classifier):
                 f"{name} was fitted on {features}"
             )
         self.estimator = estimator
+        self.temperature, self.bias = check_calibration(temperature, bias, len(self.classes_))
         self.about = copy_about(about)
 
     def _predict(self, patches: NDArray[np.uint8]) -> Any:
-        return self.estimator.predict_proba(patches.reshape(len(patches), -1))
+        return self._calibrated(self.estimator.predict_proba(patches.reshape(len(patches), -1)))
+
+    def _calibrated(self, returned: Any) -> Any:
+        if self.temperature == 1 and not any(self.bias):
+            return returned
+        known = self._checked(returned, len(returned)).astype(np.float64)
+        return calibrated(np.log(np.maximum(known, _LEAST)), self.temperature, self.bias)
 
     @property
     def shares_windows(self) -> bool:
@@ -94,7 +108,7 @@ class EstimatorClassifier(Classifier):
             return super().predict_windows(image, tops, lefts, batch_size=batch_size)
         shared = self.estimator[0].of_lattice(image, tops, lefts)
         rows = shared.reshape(len(tops) * len(lefts), -1)
-        values = self._checked(self.estimator[1:].predict_proba(rows), len(rows))
+        values = self._checked(self._calibrated(self.estimator[1:].predict_proba(rows)), len(rows))
         return values.reshape(len(tops), len(lefts), -1)
 
     def fingerprint(self) -> str | None:
@@ -104,7 +118,8 @@ class EstimatorClassifier(Classifier):
             estimator = pickle.loads(pickle.dumps(self.estimator))  # noqa: S301
         except (pickle.PicklingError, TypeError, AttributeError):
             return None
-        return str(joblib.hash((estimator, self._labels(), self.input_size), hash_name="sha1"))
+        described = (self._labels(), self.input_size, self.temperature, self.bias)
+        return str(joblib.hash((estimator, *described), hash_name="sha1"))
 
 
 def _side_of(features: int | None, name: str) -> int:

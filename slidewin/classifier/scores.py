@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from slidewin.classifier.protocol import Classifier, copy_about
 from slidewin.errors import ArgumentError, ArgumentTypeError, ClassifierError
 
-__all__ = ["NetworkClassifier"]
+__all__ = ["NetworkClassifier", "calibrated", "check_calibration"]
 
 # What rounding may take from or add to rows of probabilities in single precision.
 _ROUNDING = 2e-6
@@ -65,7 +65,7 @@ class NetworkClassifier(Classifier):
                 f"logits={logits!r}: True if the network returns logits, False if probabilities"
             )
         self.logits = logits
-        self.temperature, self.bias = _calibration(temperature, bias, len(self.classes_))
+        self.temperature, self.bias = check_calibration(temperature, bias, len(self.classes_))
         if not logits and (self.temperature != 1 or any(self.bias)):
             raise ArgumentError(
                 f"temperature={temperature!r}, bias={bias!r}: these calibrate logits, and "
@@ -118,11 +118,7 @@ class NetworkClassifier(Classifier):
             sums = scores.sum(axis=1, keepdims=True)
             is_rounding = eps > _ROUNDING and (np.abs(sums - 1) <= k * eps).all()
             return scores / sums if is_rounding else scores
-        with np.errstate(invalid="ignore"):  # infinity becomes NaN, which predict_proba refuses
-            calibrated = scores / self.temperature + self.bias
-            powers = np.exp(calibrated - calibrated.max(axis=1, keepdims=True))
-        probabilities: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-        return probabilities
+        return calibrated(scores, self.temperature, self.bias)
 
     def _described(self) -> tuple[Any, ...]:
         """All that answers depend on beside the network itself."""
@@ -143,9 +139,21 @@ def _three(
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _calibration(
+def calibrated(
+    scores: NDArray[Any], temperature: float, bias: Sequence[float]
+) -> NDArray[np.float64]:
+    """Probabilities (n, k) for logits, or logarithms of probabilities, (n, k)."""
+    with np.errstate(invalid="ignore"):  # infinity becomes NaN, which predict_proba refuses
+        shifted = scores / temperature + bias
+        powers = np.exp(shifted - shifted.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def check_calibration(
     temperature: float, bias: Sequence[float] | None, k: int
 ) -> tuple[float, tuple[float, ...]]:
+    """Both as floats, or the reason why they calibrate nothing."""
     heat = _numbers(temperature)
     if heat.ndim or not 0 < heat < np.inf:
         raise ArgumentError(f"temperature={temperature!r}: one number above 0 is needed")

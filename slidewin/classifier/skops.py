@@ -26,7 +26,15 @@ from slidewin.output import write_bytes
 __all__ = ["load_estimator", "save_estimator"]
 
 _FORMAT = "slidewin-skops-1"
-_DESCRIPTION = ("input_size", "context", "target", "thresholds", "about")
+_DESCRIPTION = (
+    "input_size",
+    "context",
+    "target",
+    "thresholds",
+    "temperature",
+    "bias",
+    "about",
+)
 # What slidewin saves beside what skops trusts by itself: features, boosted trees, calibration.
 _OWN = frozenset(
     {

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
-from slidewin.classifier.module import ModuleClassifier
 from slidewin.classifier.protocol import ANY_LESION
 from slidewin.errors import SlidewinWarning
 from slidewin.training.calibration import (
@@ -60,9 +59,7 @@ def unseen_classes(swept: Sequence[Swept], classes: Sequence[str]) -> list[str]:
     return [name for column, name in enumerate(classes) if column not in seen]
 
 
-def calibrate_on(
-    classifier: ModuleClassifier, swept: Sequence[Swept]
-) -> tuple[list[Swept], dict[str, Any]]:
+def calibrate_on(classifier: Trained, swept: Sequence[Swept]) -> tuple[list[Swept], dict[str, Any]]:
     """Calibrate a classifier, and what it has swept.
 
     The record says how good it is on photos that it was not fitted on: each half of them is judged

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from slidewin import __version__
-from slidewin.classifier.module import ModuleClassifier
 from slidewin.errors import ArgumentError, SlidewinWarning
 from slidewin.training.data import TrainingData, read_data
 from slidewin.training.distort import DISTORTIONS
@@ -105,7 +104,7 @@ def train(
     context_negatives : bool
         Whether lesions are laid on what is no skin, as background.
     calibrate : bool
-        Whether a network's probabilities are calibrated on the validation photos.
+        Whether probabilities are calibrated on the validation photos.
     random_state : int
         Seed of everything: the same data, versions and kind of processor give the same weights.
     n_jobs : int, optional
@@ -244,7 +243,7 @@ def learn(
                 mined += mine(classifier, hard, verbose=verbose)
     swept = sweep_photos(classifier, data.photos, verbose=verbose)
     about = data.about | {"rounds": curve}
-    if not calibrate or not isinstance(classifier, ModuleClassifier):
+    if not calibrate:
         about["calibration"] = None
     elif missing := unseen_classes(swept, data.classes):
         about["calibration"] = None
