@@ -104,7 +104,8 @@ def read_tables(
     """Read several tables or folders, as :func:`read_table` reads one.
 
     They need not all have the `group_column`, since photos of one source come with patients and
-    those of another without; one of them must. A group is one of its own table.
+    those of another without; one of them must. Lots are drawn table by table; the trainer then
+    keeps groups of one name together, in whatever table they are.
     """
     if not 0 <= validation <= 1:
         raise ArgumentError(f"validation={validation!r}: a share from 0 to 1 is needed")
