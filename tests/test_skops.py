@@ -256,7 +256,7 @@ def test_an_estimator_that_is_not_checked_needs_trust(tmp_path):
 
 
 def description_of(classifier, **changes):
-    names = ("input_size", "context", "target", "thresholds", "about")
+    names = ("input_size", "context", "target", "thresholds", "temperature", "bias", "about")
     description = {
         "format": "slidewin-skops-1",
         "version": "0",
@@ -272,6 +272,8 @@ def description_of(classifier, **changes):
         ({"format": "slidewin-skops-9"}, r"'slidewin-skops-9', where .*update slidewin"),
         ({"classes": ["a", "other_lesion"]}, r"2 labels for an estimator of 3 classes"),
         ({"classes": "abc"}, r"classes='abc'"),
+        ({"temperature": 0}, r"temperature=0"),
+        ({"bias": [0]}, r"bias=\[0\]"),
         ({"input_size": 9}, r"input_size=9"),
         ({"input_size": "8"}, r"TypeError"),
         ({"input_size": 10**9}, r"input_size 1000000000"),

@@ -53,7 +53,7 @@ def data(tmp_path_factory):
 
 
 def few(data, **options):
-    options = {"n_windows": 600, "n_drawn": 6, "epochs": 1, "rounds": 1, **options}
+    options = {"n_windows": 400, "n_drawn": 3, "epochs": 1, "rounds": 1, **options}
     options.setdefault("photos", [data / "whole.csv"])
     return train([data / "lesions.csv"], [data / "photos"], **options)
 

@@ -155,13 +155,19 @@ def window_figures(
 
 
 def padding_figures(
-    data: TrainingData, sources: Mapping[str, WindowSource], random_state: int
+    data: TrainingData,
+    sources: Mapping[str, WindowSource],
+    *,
+    n_windows: int,
+    random_state: int,
 ) -> dict[str, float | None]:
     """How well the picture's border alone tells a class: in close-ups, and in windows as drawn."""
     figures = {}
     for column, name in enumerate(data.classes[2:], start=2):
         for split, source in sources.items():
-            drawn = drawn_padding_auc(source, column, random_state=random_state)
+            drawn = drawn_padding_auc(
+                source, column, n_windows=n_windows, random_state=random_state
+            )
             figures[f"auc_{name}_close_ups_{split}"] = padding_auc(
                 data.lesions[split], column, context=source.context
             )

@@ -35,6 +35,7 @@ from slidewin.workers import count_workers
 __all__ = ["learn", "train"]
 _CHUNK = 500  # windows drawn from one seed
 _VALIDATION_WINDOWS = 16_000
+_PADDING_WINDOWS = 6_000
 _CURVE_KINDS = ("photo", "drawn scene")
 
 
@@ -264,7 +265,9 @@ def learn(
         verbose=verbose,
     )
     about["validation_windows"] = window_figures(classifier, *windows)
-    about["padding"] = padding_figures(data, sources, random_state)
+    about["padding"] = padding_figures(
+        data, sources, n_windows=min(n_windows, _PADDING_WINDOWS), random_state=random_state
+    )
     about["settings"] = about["settings"] | {
         "rounds": rounds,
         "model": model,
