@@ -14,9 +14,10 @@ help:
 demo: $(VENV)/installed-cam
 	$(BIN)/slidewin demo --output demo --overwrite
 
-# Notebooks start kernels of their own, one after the other.
+# Two processes with a thread each: with more, threads wait for one another. Notebooks start kernels
+# of their own, one after the other.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 notebooks
 
 check: $(VENV)/installed-dev
