@@ -44,6 +44,7 @@ from slidewin.metrics import (
 from slidewin.output import write_png
 from slidewin.report import draw_regions
 from slidewin.scene import find_skin, lay_real_hand, lay_real_lesion
+from slidewin.scene.laid import luma_and_skin
 from slidewin.training import read_table
 from slidewin.training.leaks import near_identical
 
@@ -356,9 +357,8 @@ def candidates(found: slidewin.Finding, lesion: Mask, radius: float) -> Record:
 def darkness(photo: Photo, radius: float) -> NDArray[np.float32]:
     """How much darker the skin is than the skin round it; 0 off the skin."""
     small = cv2.resize(photo, None, fx=8 / radius, fy=8 / radius, interpolation=cv2.INTER_AREA)
-    luma, red, blue = cv2.split(cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb))
-    coloured = ((red >= 135) & (red <= 178) & (blue >= 77) & (blue <= 127)).astype(np.uint8)
-    skin = cv2.morphologyEx(coloured, cv2.MORPH_CLOSE, np.ones((17, 17), np.uint8))
+    luma, coloured = luma_and_skin(np.asarray(small, np.uint8))
+    skin = cv2.morphologyEx(coloured.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((17, 17), np.uint8))
     here, around = (
         cv2.GaussianBlur(luma * skin.astype(np.float32), (0, 0), sigma)
         / (cv2.GaussianBlur(skin.astype(np.float32), (0, 0), sigma) + np.float32(1e-3))

@@ -14,7 +14,7 @@ from slidewin.scene.cloth import printed_cloth
 from slidewin.scene.noise import Field, blur, generator, ramp, size_of
 from slidewin.scene.photo import CLOTHS, Scene, expose
 
-__all__ = ["find_skin", "lay_real_hand", "lay_real_lesion"]
+__all__ = ["find_skin", "lay_real_hand", "lay_real_lesion", "luma_and_skin"]
 
 Photo = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -25,6 +25,24 @@ _BRIGHTEST = 1.6  # of what is laid, against the skin round it: glints are not c
 _BLACK = 60
 _HAND_SIDE = 1100  # px, about as many as a scene shows; hands are cut out at this size
 _ROOM = 1.25  # from a lesion's centre to the edge of the hand, in diameters
+
+
+def luma_and_skin(photo: Photo) -> tuple[Photo, Mask]:
+    """Luma (H, W), uint8, of a photo, and which of its pixels (H, W) have the colour of skin.
+
+    References
+    ----------
+    Chai and Ngan, IEEE Trans. Circuits Syst. Video Technol. 9:551 (1999), doi:10.1109/76.767122.
+
+    Examples
+    --------
+    >>> luma, skin = luma_and_skin(np.uint8([[(200, 150, 130), (60, 90, 200)]]))
+    >>> luma, skin
+    (array([[163,  94]], dtype=uint8), array([[ True, False]]))
+    """
+    luma, red, blue = cv2.split(cv2.cvtColor(photo, cv2.COLOR_RGB2YCrCb))
+    skin = (red >= 135) & (red <= 178) & (blue >= 77) & (blue <= 127)
+    return np.asarray(luma, np.uint8), np.asarray(skin)
 
 
 def find_skin(photo: Photo, *, reach: float, keep_clear: Mask | None = None) -> Mask:
@@ -63,8 +81,7 @@ def find_skin(photo: Photo, *, reach: float, keep_clear: Mask | None = None) -> 
         raise ArgumentError(f"reach={reach!r}: give a number of pixels from 1 up")
     half = int(np.ceil(reach))
     side = 2 * half + 1
-    luma, red, blue = cv2.split(cv2.cvtColor(photo, cv2.COLOR_RGB2YCrCb))
-    coloured = (red >= 135) & (red <= 178) & (blue >= 77) & (blue <= 127)
+    luma, coloured = luma_and_skin(photo)
     share = cv2.blur(coloured.astype(np.float32), (side, side))
     grey = luma.astype(np.float32)
     # A slope of light is smooth: what stands out is judged against a blur as wide as the place.

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from slidewin.scene.laid import luma_and_skin
 from slidewin.training.distort import DISTORTIONS, distort
 from slidewin.training.source import STORED_DIAMETER, Background, Lesion
 
@@ -329,9 +330,5 @@ def _affine(
 
 
 def _share_of_skin_colour(patch: Patch) -> float:
-    """Share of pixels of the colour of skin.
-
-    Chai and Ngan, IEEE Trans. Circuits Syst. Video Technol. 9:551 (1999).
-    """
-    _, red, blue = cv2.split(cv2.cvtColor(patch, cv2.COLOR_RGB2YCrCb))
-    return float(np.mean((red >= 135) & (red <= 178) & (blue >= 77) & (blue <= 127)))
+    """Share of pixels of the colour of skin."""
+    return float(np.mean(luma_and_skin(patch)[1]))
