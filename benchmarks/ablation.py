@@ -42,7 +42,7 @@ def photos(data: TrainingData, options: argparse.Namespace) -> list[dict[str, An
         last = classifier.about["rounds"][-1]
         swept = sweep_photos(classifier, data.photos, verbose=True)
         probability, label = (
-            np.concatenate(part) for part in zip(*(s.windows() for s in swept), strict=True)
+            np.concatenate(part) for part in zip(*(s.windows for s in swept), strict=True)
         )
         judged = reliability(label > 0, 1 - probability[:, 0])
         rows.append(
@@ -76,7 +76,7 @@ def distortions(data: TrainingData, options: argparse.Namespace) -> list[dict[st
             n_jobs=2,
             verbose=True,
         )
-        known = [one.windows() for one in sweep_photos(classifier, smartphone, verbose=True)]
+        known = [one.windows for one in sweep_photos(classifier, smartphone, verbose=True)]
         within = [
             roc_auc_score(y > 0, 1 - p[:, 0]) for p, y in known if 0 < np.count_nonzero(y) < len(y)
         ]

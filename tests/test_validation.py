@@ -39,7 +39,7 @@ def photo():
 
 def test_windows_know_whether_they_show_a_lesion_of_their_size(photo, classifier):
     (swept,) = sweep_photos(classifier, [photo])
-    probabilities, labels = swept.windows()
+    probabilities, labels = swept.windows
     assert set(labels) == {0, 1}
     assert probabilities.shape == (len(labels), 2)
     # Windows on the lesion are dark in the middle; so are those on the blot, and most are white.
@@ -85,7 +85,7 @@ def test_what_lies_where_nothing_is_known_is_neither_right_nor_wrong(photo, clas
     false, found, n = swept.judge("lesion", [0.6])
     assert (false[0], found[0], n) == (0, 1, 1)
     (all_known,) = sweep_photos(classifier, [photo])
-    assert len(swept.windows()[1]) < len(all_known.windows()[1])
+    assert len(swept.windows[1]) < len(all_known.windows[1])
 
 
 def test_calibration_is_judged_on_photos_that_it_was_not_fitted_on(photo):

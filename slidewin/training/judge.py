@@ -55,7 +55,7 @@ def unseen_classes(swept: Sequence[Swept], classes: Sequence[str]) -> list[str]:
     """Classes that no window of the photos shows; all, where there is but one sort of photo."""
     if len({one.photo.group for one in swept}) < 2:
         return list(classes)
-    seen = set(np.unique(np.concatenate([one.windows()[1] for one in swept])).tolist())
+    seen = set(np.unique(np.concatenate([one.windows[1] for one in swept])).tolist())
     return [name for column, name in enumerate(classes) if column not in seen]
 
 
@@ -65,7 +65,7 @@ def calibrate_on(classifier: Trained, swept: Sequence[Swept]) -> tuple[list[Swep
     The record says how good it is on photos that it was not fitted on: each half of them is judged
     by a fit on the other, no ground, scene or patient being in both.
     """
-    known = [one.windows() for one in swept]
+    known = [one.windows for one in swept]
     fit = fit_calibration(*_joined(known))
     groups = [one.photo.group for one in swept]
     before, after, truth, cross_fitted = [], [], [], True

@@ -7,6 +7,7 @@ of the validation split laid in, drawn scenes, and photos of lesions if there ar
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import joblib
@@ -123,6 +124,7 @@ class Swept:
     sweep: SlidingWindow
     probabilities: tuple[NDArray[np.float32], ...]
 
+    @cached_property
     def windows(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Probabilities (n, k) of the windows whose truth is known, and their labels (n,)."""
         truth = self.photo.truth
