@@ -1,4 +1,4 @@
-"""``slidewin train``: train the default network on close-ups and lesion-free photos."""
+"""``slidewin train``: train a classifier on close-ups and lesion-free photos."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ _MODELS: dict[str, Literal["network", "features"]] = {
 
 def add_train(commands: Any) -> None:
     """Add the command to the parser's ``commands``."""
-    words = "train the default network on close-ups and lesion-free photos"
+    words = "train a classifier on close-ups and lesion-free photos"
     train = commands.add_parser("train", help=words, description=words)
     train.set_defaults(run=_train)
     train.add_argument(
