@@ -15,6 +15,7 @@ __all__ = [
     "ModelFileError",
     "OutputError",
     "OutputExistsError",
+    "SharingError",
     "SlidewinError",
     "SlidewinWarning",
     "SweepError",
@@ -63,6 +64,10 @@ class OutputExistsError(OutputError, FileExistsError):
 
 class SweepError(SlidewinError, RuntimeError):
     """A sweep was cut short; the message says where."""
+
+
+class SharingError(SlidewinError, ValueError):
+    """Windows cannot share their work; the message says which layer or property is to blame."""
 
 
 class SlidewinWarning(UserWarning):

@@ -45,7 +45,7 @@ def window_network(n_classes: int, *, width: int = 32, dropout: float = 0.2) -> 
     >>> network = window_network(3).eval()
     >>> network(torch.zeros(2, 3, 64, 64)).shape
     torch.Size([2, 3])
-    >>> from slidewin.classifier.shared import receptive_field
+    >>> from slidewin.classifier.receptive import receptive_field
     >>> receptive_field(network[:-2])  # all but the pooling and flattening
     ReceptiveField(size=64, stride=8, start=0)
     """

@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from slidewin.classifier.shared import ReceptiveField, receptive_field
+from slidewin.classifier.receptive import ReceptiveField, receptive_field
 from slidewin.errors import ArgumentError
 from slidewin.network import window_network
 

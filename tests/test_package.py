@@ -50,7 +50,7 @@ def test_the_public_names_are_few_and_there():
 
 ROOMS = [
     "errors", "output", "image", "grid", "features", "classifier", "network", "heatmap", "workers",
-    "sweep", "mask", "region", "saliency", "metrics", "scene", "training", "report", "finding",
+    "pyramid", "sweep", "mask", "region", "saliency", "metrics", "scene", "training", "report", "finding",
     "demo", "cli",
 ]  # fmt: skip
 ROOT = Path(slidewin.__file__).parent

@@ -19,7 +19,8 @@ from slidewin.errors import (
     ModelFileError,
     SweepError,
 )
-from slidewin.sweep import SlidingWindow, resample
+from slidewin.pyramid import resample
+from slidewin.sweep import SlidingWindow
 
 CLASSES = ["background", "lesion"]
 

@@ -9,9 +9,9 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from slidewin.classifier.protocol import Classifier, copy_about
+from slidewin.classifier.protocol import Classifier, SharedWindows, copy_about
 from slidewin.classifier.scores import calibrated, check_calibration
-from slidewin.errors import ArgumentError, ClassifierError
+from slidewin.errors import ArgumentError, ClassifierError, SharingError
 
 __all__ = ["EstimatorClassifier"]
 
@@ -89,27 +89,19 @@ class EstimatorClassifier(Classifier):
         known = self._checked(returned, len(returned)).astype(np.float64)
         return calibrated(np.log(np.maximum(known, _LEAST)), self.temperature, self.bias)
 
-    @property
-    def shares_windows(self) -> bool:
-        """Whether the estimator is a pipeline whose first step knows windows of a lattice."""
-        steps = getattr(self.estimator, "steps", None)
-        return steps is not None and hasattr(steps[0][1], "of_lattice")
+    def from_features(self, rows: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Probabilities (n, k) for what the first step of a pipeline made of windows."""
+        return self._checked(self._calibrated(self.estimator[1:].predict_proba(rows)), len(rows))
 
-    def predict_windows(
-        self,
-        image: NDArray[np.uint8],
-        tops: Sequence[int],
-        lefts: Sequence[int],
-        *,
-        batch_size: int = 64,
-    ) -> NDArray[np.float32]:
-        """Classify the windows of a lattice; features that can be shared are computed once."""
-        if not self.shares_windows:
-            return super().predict_windows(image, tops, lefts, batch_size=batch_size)
-        shared = self.estimator[0].of_lattice(image, tops, lefts)
-        rows = shared.reshape(len(tops) * len(lefts), -1)
-        values = self._checked(self._calibrated(self.estimator[1:].predict_proba(rows)), len(rows))
-        return values.reshape(len(tops), len(lefts), -1)
+    def share(self, stride: int, *, precision: str = "model") -> SharedWindows:  # noqa: ARG002
+        """As :meth:`Classifier.share`, for pipelines whose first step knows of a lattice."""
+        steps = getattr(self.estimator, "steps", None)
+        if steps is None or not hasattr(steps[0][1], "of_lattice"):
+            raise SharingError(
+                f"{type(self.estimator).__name__} classifies windows one by one; a pipeline that "
+                "begins with slidewin.features.WindowFeatures shares them"
+            )
+        return _SharedFeatures(self, stride)
 
     def fingerprint(self) -> str | None:
         """Hash of the estimator's parameters and fitted state; None where it cannot be pickled."""
@@ -120,6 +112,28 @@ class EstimatorClassifier(Classifier):
             return None
         described = (self._labels(), self.input_size, self.temperature, self.bias)
         return str(joblib.hash((estimator, *described), hash_name="sha1"))
+
+
+class _SharedFeatures(SharedWindows):
+    """Features of all windows of an image, computed together: the same values, bit for bit."""
+
+    spacing = 1
+    precision = "that of the features"
+
+    def __init__(self, classifier: EstimatorClassifier, stride: int) -> None:
+        self.classifier = classifier
+        # Overlap alone: each pixel is described once, not once for each window that sees it.
+        self.saving = (classifier.input_size / stride) ** 2
+
+    def predict(
+        self, image: NDArray[np.uint8], tops: Sequence[int], lefts: Sequence[int]
+    ) -> NDArray[np.float32]:
+        described = self.classifier.estimator[0].of_lattice(image, tops, lefts)
+        rows = described.reshape(len(tops) * len(lefts), -1)
+        return self.classifier.from_features(rows).reshape(len(tops), len(lefts), -1)
+
+    def blame(self, patch: NDArray[np.uint8]) -> str:  # noqa: ARG002
+        return "the features of its first step depend on more than the window"
 
 
 def _side_of(features: int | None, name: str) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import chain
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slidewin.classifier.protocol import SharedWindows
 from slidewin.classifier.scores import NetworkClassifier
-from slidewin.classifier.shared import aligned, find_shared_pass
 from slidewin.errors import ClassifierError
 
 if TYPE_CHECKING:
@@ -81,63 +81,36 @@ class ModuleClassifier(NetworkClassifier):
         # NumPy has no bfloat16; single precision holds all that it holds.
         return self.to_probabilities(scores.float().cpu().numpy(), eps=eps)
 
-    @property
-    def shares_windows(self) -> bool:
-        """Whether one pass over a level answers for all windows that lie whole strides apart."""
-        return find_shared_pass(self.module, self.input_size) is not None
+    def share(self, stride: int, *, precision: str = "model") -> SharedWindows:
+        """As :meth:`Classifier.share`, for networks without padding whose layers are local."""
+        from slidewin.classifier.lattice import SharedNetwork, half_precision
+        from slidewin.classifier.shared import share
 
-    def predict_windows(
-        self,
-        image: NDArray[np.uint8],
-        tops: Sequence[int],
-        lefts: Sequence[int],
-        *,
-        batch_size: int = 64,
-    ) -> NDArray[np.float32]:
-        """Classify the windows of a lattice, in few passes where the network allows it.
+        with self.borrowed():
+            shared = share(
+                self.module, self.input_size, stride=stride, mean=self.mean, std=self.std
+            )
+        dtype = half_precision(self._like().device) if precision == "auto" else None
+        return SharedNetwork(self, shared, dtype=dtype)
 
-        As :meth:`Classifier.predict_windows`; equal to the answers for each window, to rounding.
-        """
-        shared = find_shared_pass(self.module, self.input_size)
-        if shared is None or not shared.pays(tops, lefts, self.input_size):
-            return super().predict_windows(image, tops, lefts, batch_size=batch_size)
-        values = np.empty((len(tops), len(lefts), len(self.classes_)), np.float32)
-        # The last window of a row or column is shifted back, often by no whole stride.
-        for rows in aligned(tops, shared.stride):
-            for cols in aligned(lefts, shared.stride):
-                top, left = tops[rows[0]], lefts[cols[0]]
-                strip = image[
-                    top : tops[rows[-1]] + self.input_size, left : lefts[cols[-1]] + self.input_size
-                ]
-                cells = np.ix_(
-                    [(tops[row] - top) // shared.stride for row in rows],
-                    [(lefts[col] - left) // shared.stride for col in cols],
-                )
-                values[np.ix_(rows, cols)] = self._in_one_pass(shared.body, strip)[cells]
-        return values
+    def from_scores(self, scores: NDArray[np.float32], *, eps: float) -> NDArray[np.float32]:
+        """Probabilities (m, n, k) for scores (m, n, k), checked as those of patches are."""
+        flat = scores.reshape(-1, scores.shape[-1])
+        values = self._checked(self.to_probabilities(flat, eps=eps), len(flat))
+        return values.reshape(*scores.shape[:-1], -1)
 
-    def _in_one_pass(
-        self, body: "torch.nn.Sequential", strip: NDArray[np.uint8]
-    ) -> NDArray[np.float32]:
-        """Probabilities (h, w, k) at every cell of a strip."""
+    def _like(self) -> "torch.Tensor":
+        """A tensor with the module's device and dtype."""
         import torch
 
-        with self.borrowed(), torch.no_grad():
-            inputs = self.to_input(strip[None])
-            if strip.shape[:2] == (self.input_size, self.input_size):
-                # Channels last, a lone window's rounding would depend on the number of threads.
-                inputs = inputs.contiguous()
-            scores = body(inputs)[0].permute(1, 2, 0)
-            flat = scores.reshape(-1, scores.shape[-1])
-            probabilities = self._checked(self._from_scores(flat), len(flat))
-        return probabilities.reshape(*scores.shape[:2], -1)
+        tensors = chain(self.module.parameters(), self.module.buffers())
+        return next((t for t in tensors if t.is_floating_point()), torch.empty(0))
 
     def to_input(self, patches: NDArray[np.uint8]) -> "torch.Tensor":
         """Normalised input (n, 3, h, w) on the module's device for images (n, h, w, 3)."""
         import torch
 
-        tensors = chain(self.module.parameters(), self.module.buffers())
-        like = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
+        like = self._like()
         # A copy: the caller's array may be read-only, which torch.from_numpy must not see.
         x = torch.tensor(np.ascontiguousarray(patches), device=like.device)
         x = x.permute(0, 3, 1, 2).float()

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from slidewin.errors import ArgumentError, ArgumentTypeError, ClassifierError
+from slidewin.errors import ArgumentError, ArgumentTypeError, ClassifierError, SharingError
 
-__all__ = ["ANY_LESION", "BACKGROUND", "Classifier", "copy_about"]
+__all__ = ["ANY_LESION", "BACKGROUND", "Classifier", "SharedWindows", "copy_about"]
 
 BACKGROUND = "background"
 ANY_LESION = "lesion"
@@ -137,11 +137,6 @@ class Classifier(ABC):
             return np.empty((0, len(self.classes_)), np.float32)
         return self._checked(self._predict(patches), len(patches))
 
-    @property
-    def shares_windows(self) -> bool:
-        """Whether windows that overlap share work, so that few large bands are the quickest."""
-        return False
-
     def predict_windows(
         self,
         image: NDArray[np.uint8],
@@ -150,10 +145,7 @@ class Classifier(ABC):
         *,
         batch_size: int = 64,
     ) -> NDArray[np.float32]:
-        """Classify the windows of a lattice laid over an image.
-
-        Cut one by one and classified in batches, unless an adapter knows how to share what
-        overlapping windows have in common.
+        """Classify the windows of a lattice laid over an image, cut one by one.
 
         Parameters
         ----------
@@ -180,6 +172,31 @@ class Classifier(ABC):
             batch = [image[t : t + side, c : c + side] for t, c in corners[start:][:batch_size]]
             values.append(self.predict_proba(np.stack(batch)))
         return np.concatenate(values).reshape(len(tops), len(lefts), -1)
+
+    def share(
+        self,
+        stride: int,  # noqa: ARG002
+        *,
+        precision: str = "model",  # noqa: ARG002
+    ) -> "SharedWindows":
+        """Let windows that overlap share their work.
+
+        Parameters
+        ----------
+        stride : int
+            Distance between windows, in pixels of the classifier's input.
+        precision : {"model", "auto"}
+            ``"auto"`` computes in half precision where the processor does.
+
+        Raises
+        ------
+        SharingError
+            If they cannot; the message says why.
+        """
+        raise SharingError(
+            f"{type(self).__name__} classifies windows one by one: only torch modules, and "
+            "estimators on slidewin.features, are known from within"
+        )
 
     @abstractmethod
     def _predict(self, patches: NDArray[np.uint8]) -> Any:
@@ -277,6 +294,34 @@ class Classifier(ABC):
             f"{type(self).__name__}(classes={self._labels()}, input_size={self.input_size}, "
             f"context={self.context:g}, target={self.target!r})"
         )
+
+
+class SharedWindows(ABC):
+    """Windows of a lattice, classified together: what they have in common is computed once.
+
+    Attributes
+    ----------
+    spacing : int
+        In pixels; windows that lie whole spacings apart share most.
+    saving : float
+        Arithmetic that windows take one by one, over that which is done together; estimated.
+    precision : str
+        In which they are computed.
+    """
+
+    spacing: int
+    saving: float
+    precision: str
+
+    @abstractmethod
+    def predict(
+        self, image: NDArray[np.uint8], tops: Sequence[int], lefts: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """As :meth:`Classifier.predict_windows`, equal to it to rounding."""
+
+    @abstractmethod
+    def blame(self, patch: NDArray[np.uint8]) -> str:
+        """Say what makes a window's answer differ from that which it has by itself."""
 
 
 def copy_about(about: Mapping[str, Any] | None) -> dict[str, Any]:

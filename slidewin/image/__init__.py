@@ -7,7 +7,14 @@ were the photo, and what it lost reported as absent.
 Files are written by :mod:`slidewin.output`.
 """
 
-from slidewin.image.arrays import check_image, hash_pixels
+from slidewin.image.arrays import check_image, check_source, hash_pixels
 from slidewin.image.reading import IMAGE_SUFFIXES, images_in, read_image
 
-__all__ = ["IMAGE_SUFFIXES", "check_image", "hash_pixels", "images_in", "read_image"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "check_image",
+    "check_source",
+    "hash_pixels",
+    "images_in",
+    "read_image",
+]

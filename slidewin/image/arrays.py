@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from slidewin.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["bands", "check_image", "hash_pixels", "range_fault", "to_uint8"]
+__all__ = ["bands", "check_image", "check_source", "hash_pixels", "range_fault", "to_uint8"]
 
 _BAND = 1 << 21  # bytes of samples read at a time, which bounds the cost beside the result
 
@@ -63,6 +63,37 @@ def check_image(image: object, name: str = "photo") -> NDArray[np.uint8]:
             raise ArgumentError(f"{found}, or float in [0, 1], but it holds {fault}: {advice}")
         result[rows] = to_uint8(image[rows])
     return result
+
+
+def check_source(photo: object) -> Any:
+    """Take what gives an image's rows when sliced, or say what it is instead.
+
+    Parameters
+    ----------
+    photo : array of shape (H, W, 3)
+        An array as :func:`check_image` takes it; or, of uint8, anything else that has a shape and
+        a dtype and can be sliced by rows, such as a zarr array. That is not read here.
+
+    Returns
+    -------
+    array of shape (H, W, 3), uint8
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentError
+        As :func:`check_image` does.
+    """
+    if isinstance(photo, np.ndarray) or not hasattr(photo, "__getitem__"):
+        return check_image(photo)
+    shape, dtype = getattr(photo, "shape", None), getattr(photo, "dtype", None)
+    if not isinstance(shape, tuple) or dtype is None:
+        return check_image(photo)
+    if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
+        raise ArgumentError(
+            f"photo is a {type(photo).__name__} of shape {shape} and dtype {dtype}; wanted is "
+            f"shape (H, W, 3) and dtype uint8, RGB: {_shape_advice(shape)}"
+        )
+    return photo
 
 
 def hash_pixels(image: NDArray[Any]) -> str:

@@ -224,7 +224,7 @@ class GradCAM:
         """Centres of a feature map's cells along one axis of the network's input."""
         from torch import nn
 
-        from slidewin.classifier.shared import receptive_field
+        from slidewin.classifier.receptive import receptive_field
 
         module = self.classifier.module
         layers = list(module) if isinstance(module, nn.Sequential) else []

@@ -18,7 +18,7 @@ Probabilities = NDArray[np.floating[Any]]
 
 THRESHOLDS = tuple(np.round(1 / (1 + np.exp(-np.arange(-4.5, 6.1, 0.25))), 3).tolist())
 """Candidates for a default threshold: evenly spaced in log-odds, 0.011 to 0.998."""
-FALSE_REGIONS_ALLOWED = 0.25
+FALSE_REGIONS_ALLOWED = 1 / 3
 _LEAST = 1e-12
 
 

@@ -83,6 +83,17 @@ def _border(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
     return np.asarray(patch * (1 - soft) + dark * soft, np.uint8)
 
 
+def _mirror(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
+    """Borders of the picture, beyond which a window shows a mirror image."""
+    size = patch.shape[0]
+    depths = rng.uniform(0, 0.35 * strength * size, 4) * (rng.random(4) < 0.5)
+    top, bottom, left, right = map(int, depths)
+    inside = patch[top : size - bottom, left : size - right]
+    return np.asarray(
+        cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REFLECT_101), np.uint8
+    )
+
+
 def _resolution(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
     """Seen from further off, then enlarged."""
     size = patch.shape[0]
@@ -149,6 +160,7 @@ _WAYS: dict[str, tuple[float, Distortion]] = {
     "ink": (0.08, _ink),
     "ruler": (0.04, _ruler),
     "border": (0.06, _border),
+    "mirror": (0.25, _mirror),
     "lens": (0.30, _lens),
     "resolution": (0.25, _resolution),
     "blur": (0.30, _blur),

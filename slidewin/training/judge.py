@@ -105,7 +105,7 @@ def set_thresholds(
     """Choose the default threshold of every target, and record how."""
     record: dict[str, Any] = {
         "rule": f"the lowest at which lesion-free validation photos of every kind have at most "
-        f"{FALSE_REGIONS_ALLOWED} false regions each"
+        f"{FALSE_REGIONS_ALLOWED:.2g} false regions each"
     }
     names = [str(name) for name in classifier.classes_[1:]]
     for target in dict.fromkeys([*names, ANY_LESION]):
@@ -122,8 +122,8 @@ def set_thresholds(
         if not chosen.rule_met:
             warnings.warn(
                 f"threshold for {target}: even {chosen.threshold} leaves more false regions than "
-                f"{FALSE_REGIONS_ALLOWED} a photo ({chosen.false_regions_per_photo}); give more "
-                "negatives like these, or more rounds",
+                f"{FALSE_REGIONS_ALLOWED:.2g} a photo ({chosen.false_regions_per_photo}); give "
+                "more negatives like these, or more rounds",
                 SlidewinWarning,
                 stacklevel=3,
             )

@@ -17,6 +17,7 @@ from slidewin.classifier.protocol import ANY_LESION
 from slidewin.grid import LESION_SHARE
 from slidewin.sweep import SlidingWindow
 from slidewin.training.source import Background
+from slidewin.training.validation import ROUGH
 from slidewin.training.windows import MinedPlace
 
 __all__ = ["MinedPlace", "mine"]
@@ -32,6 +33,7 @@ def mine(
     classifier: Classifier,
     photos: Sequence[Background],
     *,
+    known: Sequence[MinedPlace] = (),
     per_photo: int = 30,
     stride: float = 1.0,
     verbose: bool = False,
@@ -45,6 +47,8 @@ def mine(
     ----------
     classifier : Classifier
     photos : sequence of Background
+    known : sequence of MinedPlace
+        What was mined before: windows that overlap or repeat it are left out.
     per_photo : int
         The most windows taken from a photo; they have a probability of any lesion of 0.1 or more.
     stride : float
@@ -68,8 +72,10 @@ def mine(
             batch_size=256,
             n_jobs=1,  # see sweep_photos
             verbose=0,
+            **ROUGH,
         )
-        mined += _hardest(photo, *_scored(sweep, photo), per_photo)
+        before = [place for place in known if place.photo is photo]
+        mined += _hardest(photo, *_scored(sweep, photo), per_photo, before)
     return mined
 
 
@@ -91,11 +97,15 @@ def _scored(
 
 
 def _hardest(
-    photo: Background, windows: NDArray[np.float64], scores: NDArray[np.float32], most: int
+    photo: Background,
+    windows: NDArray[np.float64],
+    scores: NDArray[np.float32],
+    most: int,
+    known: Sequence[MinedPlace],
 ) -> list[MinedPlace]:
     taken: list[MinedPlace] = []
-    boxes: list[NDArray[np.float64]] = []
-    thumbnails: list[NDArray[np.float32]] = []
+    boxes = [np.array([*place.centre, place.side]) for place in known]
+    thumbnails = [_thumbnail(photo.image, *place.centre, place.side) for place in known]
     for index in np.argsort(-scores, kind="stable"):
         if len(taken) == most or scores[index] < _LEAST_SCORE:
             break

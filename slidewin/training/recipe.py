@@ -201,8 +201,6 @@ def learn(
     verbose: bool = False,
 ) -> Trained:
     """Train on what has been read: :func:`train` from there on, with parameters of its names."""
-    import torch
-
     sources = {
         split: WindowSource(
             lesions=data.lesions[split],
@@ -231,17 +229,15 @@ def learn(
         drawn = _draw(source, n_windows, (random_state, 0, number), n_jobs=n_jobs, verbose=verbose)
         classifier, loss = learner.fit(*drawn, number=number)
         del drawn  # before as many again are drawn
-        # Half precision will do to find what is hard, and to see how the rounds go.
-        with torch.autocast("cpu", torch.bfloat16):
-            judged = [photo for photo in data.photos if photo.kind in _CURVE_KINDS]
-            point = {"round": number, "mined": len(mined), "loss": loss}
-            point |= false_and_found(sweep_photos(classifier, judged, verbose=verbose))
-            curve.append(point)
-            if verbose:
-                tqdm.write(", ".join(f"{name} {value}" for name, value in point.items()))
-            if number < rounds:
-                hard = [*data.negatives["train"], *data.drawn["train"]]
-                mined += mine(classifier, hard, verbose=verbose)
+        judged = [photo for photo in data.photos if photo.kind in _CURVE_KINDS]
+        point = {"round": number, "mined": len(mined), "loss": loss}
+        point |= false_and_found(sweep_photos(classifier, judged, rough=True, verbose=verbose))
+        curve.append(point)
+        if verbose:
+            tqdm.write(", ".join(f"{name} {value}" for name, value in point.items()))
+        if number < rounds:
+            hard = [*data.negatives["train"], *data.drawn["train"]]
+            mined += mine(classifier, hard, known=mined, verbose=verbose)
     swept = sweep_photos(classifier, data.photos, verbose=verbose)
     about = data.about | {"rounds": curve}
     if not calibrate:

@@ -113,6 +113,7 @@ class Lesion:
     label: int
     surroundings: Background
     diameter: float = STORED_DIAMETER
+    diagnosis: str = ""
 
     @classmethod
     def read(cls, row: Row, label: int, *, context: float) -> "Lesion | None":
@@ -128,7 +129,8 @@ class Lesion:
             cv2.circle(mask, (w // 2, h // 2), radius, 255, -1)
         else:
             mask = read_mask(row.mask, (h, w))
-        return cls.cut(image, mask, label)
+        lesion = cls.cut(image, mask, label)
+        return None if lesion is None else replace(lesion, diagnosis=row.label)
 
     @classmethod
     def cut(cls, image: NDArray[np.uint8], mask: NDArray[np.uint8], label: int) -> "Lesion | None":

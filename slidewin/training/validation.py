@@ -8,6 +8,7 @@ of the validation split laid in, drawn scenes, and photos of lesions if there ar
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import cv2
 import joblib
@@ -22,7 +23,7 @@ from slidewin.scene import draw_scene, find_skin, lay_real_lesion
 from slidewin.sweep import SlidingWindow
 from slidewin.training.source import Background, Lesion
 
-__all__ = ["Swept", "ValidationPhoto", "draw_photos", "lay_photos", "sweep_photos"]
+__all__ = ["ROUGH", "Swept", "ValidationPhoto", "draw_photos", "lay_photos", "sweep_photos"]
 
 _SCENE_SHAPE = (600, 800)
 _SCENE_LESIONS = (30.0, 80.0)
@@ -116,6 +117,10 @@ def draw_photos(
     return drawn
 
 
+ROUGH: dict[str, Any] = {"precision": "auto", "tolerance": 0.1}
+"""Settings of a sweep that finds what is hard, and how rounds go, and measures nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class Swept:
     """A validation photo, and the probabilities (m, n, k) of all classes in its windows."""
@@ -180,12 +185,16 @@ def sweep_photos(
     classifier: Classifier,
     photos: Sequence[ValidationPhoto],
     *,
+    rough: bool = False,
     verbose: bool = False,
 ) -> list[Swept]:
-    """Sweep every photo for lesions of all the sizes that are looked for by default."""
-    # One worker, whatever joblib is told: networks have threads of their own, and half precision
-    # is a setting of this thread.
-    sweep = SlidingWindow(classifier, batch_size=256, n_jobs=1, verbose=0)
+    """Sweep every photo for lesions of all the sizes that are looked for by default.
+
+    What is rough is computed in half precision where that is quicker.
+    """
+    precision = ROUGH if rough else {}
+    # One worker, whatever joblib is told: networks have threads of their own.
+    sweep = SlidingWindow(classifier, batch_size=256, n_jobs=1, verbose=0, **precision)
     return [
         Swept(photo, sweep, sweep.probabilities(photo.image))
         for photo in tqdm(photos, "validation photos", disable=not verbose)

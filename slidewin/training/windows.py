@@ -91,14 +91,15 @@ class WindowSource:
     mined: Sequence[MinedPlace] = ()
     distortions: Collection[str] = DISTORTIONS
     context_negatives: bool = True
-    _by_class: list[list[Lesion]] = field(init=False)
+    _by_class: list["_Group"] = field(init=False)
 
     def __post_init__(self) -> None:
         """Index the lesions by class."""
-        by_class: list[list[Lesion]] = [[] for _ in range(self.n_classes)]
+        by_class: list[dict[str, list[Lesion]]] = [{} for _ in range(self.n_classes)]
         for lesion in self.lesions:
-            by_class[lesion.label].append(lesion)
-        object.__setattr__(self, "_by_class", [group for group in by_class if group])
+            by_class[lesion.label].setdefault(lesion.diagnosis, []).append(lesion)
+        groups = [_Group.of(list(group.values())) for group in by_class if group]
+        object.__setattr__(self, "_by_class", groups)
 
     def shares(self) -> dict[str, float]:
         """Share of each kind of window, in all 1."""
@@ -137,7 +138,7 @@ class WindowSource:
             patches[i] = distort(patch, rng, kinds=self.distortions)
         return patches, labels
 
-    def _any_class(self, rng: np.random.Generator) -> list[Lesion]:
+    def _any_class(self, rng: np.random.Generator) -> "_Group":
         """Classes by turns: the rare one is seen as often as the common one."""
         return self._by_class[int(rng.integers(len(self._by_class)))]
 
@@ -151,7 +152,7 @@ class WindowSource:
     def _lesion(self, rng: np.random.Generator) -> tuple[Patch, int]:
         group = self._any_class(rng)
         where: Literal["middle", "inner"] = "middle" if rng.random() < _CENTRED else "inner"
-        return self._around(group, where, self._any_scale(rng), rng), group[0].label
+        return self._around(group, where, self._any_scale(rng), rng), group.label
 
     def _beside_a_lesion(self, rng: np.random.Generator) -> tuple[Patch, int]:
         return self._around(self._any_class(rng), "near", self._any_scale(rng), rng), 0
@@ -162,13 +163,14 @@ class WindowSource:
 
     def _mined(self, rng: np.random.Generator) -> tuple[Patch, int]:
         place = self.mined[int(rng.integers(len(self.mined)))]
-        centre = tuple(place.centre + rng.normal(0, 0.04 * place.side, 2))
+        # Windows are known by their edges, pictures by the centres of their pixels.
+        row, col = np.add(place.centre, rng.normal(0, 0.04 * place.side, 2)) - 0.5
         scale = place.side / self.input_size * np.exp(rng.normal(0, 0.1))
-        return self._cut(place.photo.image, centre, scale, rng), 0
+        return self._cut(place.photo.image, (row, col), scale, rng), 0
 
     def _around(
         self,
-        group: list[Lesion],
+        group: "_Group",
         where: Literal["middle", "inner", "near"],
         scale: float,
         rng: np.random.Generator,
@@ -178,7 +180,7 @@ class WindowSource:
         in_place = rng.random() < _IN_PLACE
         last = None
         for _ in range(_TRIES):
-            lesion = group[int(rng.integers(len(group)))]
+            lesion = group.any_lesion(rng)
             centres = getattr(lesion, where)
             if len(centres) == 0:
                 continue
@@ -196,7 +198,7 @@ class WindowSource:
         """Skin from the same picture as a lesion, so that the picture does not tell."""
         for _ in range(_TRIES):
             group = self._any_class(rng)
-            photo = group[int(rng.integers(len(group)))].surroundings
+            photo = group.any_lesion(rng).surroundings
             if (place := self._any_place(photo, rng)) is not None:
                 return place.patch, 0
         return self._background(rng)
@@ -221,7 +223,8 @@ class WindowSource:
             half = min(side / 2, (min(h, w) - 1) / 2)
             row, col = rng.uniform(half, h - half), rng.uniform(half, w - half)
             if photo.is_clear(row, col, half):
-                patch = self._cut(photo.image, (row, col), 2 * half / self.input_size, rng)
+                centre = row - 0.5, col - 0.5  # of a pixel's centre
+                patch = self._cut(photo.image, centre, 2 * half / self.input_size, rng)
                 if cv2.meanStdDev(patch)[1].max() >= _BLANK:
                     # Where a lesion would be laid, and somewhat about it.
                     return _Place(patch, photo.skin_share(row, col, 1.2 * half / self.context))
@@ -240,7 +243,7 @@ class WindowSource:
         if ground is None:
             return self._background(rng)
         group = self._any_class(rng)
-        lesion = group[int(rng.integers(len(group)))]
+        lesion = group.any_lesion(rng)
         centre = lesion.inner[rng.integers(len(lesion.inner))]
         return self._lay(lesion, centre, self._any_scale(rng), ground, rng), 0
 
@@ -297,6 +300,28 @@ class WindowSource:
             ),
             np.uint8,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """The lesions of a class, by diagnosis."""
+
+    diagnoses: list[list[Lesion]]
+    shares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, diagnoses: list[list[Lesion]]) -> "_Group":
+        """Show a rare diagnosis more often than it comes, a common one less."""
+        weights = np.sqrt([len(lesions) for lesions in diagnoses])
+        return cls(diagnoses, weights / weights.sum())
+
+    @property
+    def label(self) -> int:
+        return self.diagnoses[0][0].label
+
+    def any_lesion(self, rng: np.random.Generator) -> Lesion:
+        lesions = self.diagnoses[int(rng.choice(len(self.diagnoses), p=self.shares))]
+        return lesions[int(rng.integers(len(lesions)))]
 
 
 @dataclass(frozen=True, eq=False)

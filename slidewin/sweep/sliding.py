@@ -1,42 +1,41 @@
-"""The sweep: a classifier of close-ups run over every window of a grid.
+"""The localiser: plan, choose a way, hand out tiles, gather, prove."""
 
-``H[m, n] = F(B[m, n])``: B is the window at row m and column n of a level's lattice, F the
-classifier. The work is cut into *bands*, a few hundred windows each, in an order and with batches
-that depend on the grid and the classifier alone; so the answer is the same, bit for bit, whoever
-computes which band and when. A band carries no pixels: the level travels to each worker once, the
-classifier likewise, and what comes back is a small array that is written by index.
-"""
-
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from pickle import PicklingError
 from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import cv2
 import joblib
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from slidewin.classifier import Classifier
-from slidewin.errors import ArgumentError, ArgumentTypeError, SlidewinError, SweepError
-from slidewin.grid import Grid, Level, plan_grid
+from slidewin.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    SharingError,
+    SlidewinError,
+    SlidewinWarning,
+    SweepError,
+)
+from slidewin.grid import MAX_WINDOWS, Grid, plan_grid
 from slidewin.heatmap import HeatLayer, HeatMap
-from slidewin.image import check_image
-from slidewin.workers import Parked, cap_threads, count_workers, thread_counts_kept
+from slidewin.image import check_source
+from slidewin.sweep.proof import Proof
+from slidewin.sweep.tiles import Way, classify, cut_tiles
+from slidewin.workers import Parked, count_workers, thread_counts_kept
 
-__all__ = ["SlidingWindow", "resample"]
+__all__ = ["SlidingWindow"]
 
-# Windows in a band: enough that handing it out costs nothing, few enough to spread over cores.
-_BAND_WINDOWS = 512
-# Where windows share work, a band is at least this many windows high: then at most a quarter is
-# done twice, for neighbouring bands overlap by a window.
-_BAND_SIDES = 4
 _PROGRESS_AFTER_S = 2.0
+_ENGINES = ("auto", "shared", "windows")
+_PRECISIONS = ("model", "auto")
 
 Probabilities = NDArray[np.float32]
 
@@ -56,22 +55,35 @@ class SlidingWindow:
         the background. The classifier's own target by default.
     stride : float, default 0.5
         Distance between neighbouring windows, in lesion diameters.
+    engine : {"auto", "shared", "windows"}, default "auto"
+        ``"windows"`` classifies windows one by one, which every classifier can. ``"shared"``
+        computes once what overlapping windows have in common, and raises :class:`SharingError`
+        where that would not be exact. ``"auto"`` shares where it is exact and saves work. On every
+        run that shares, a sample of 64 windows or more is classified one by one as well; should
+        one differ by more than `tolerance`, ``"auto"`` warns and starts again with windows.
+    tolerance : float, default 1e-4
+        Largest difference of a probability that sharing may make.
+    precision : {"model", "auto"}, default "model"
+        ``"auto"`` shares in half precision (bfloat16 on processors that compute in it, float16 on
+        GPUs) if the sample stays within `tolerance`, which 1e-4 is too small for; 0.02 suits most.
     batch_size : int, default 64
-        Windows classified at a time. The answer varies with it by rounding, below 1e-5.
+        Windows classified at a time, one by one. The answer varies with it by rounding, below 1e-5.
     n_jobs : int, optional
         Workers, as scikit-learn means it: None is 1 unless ``joblib.parallel_config`` says
         otherwise, -1 is all cores. Threads by default; ``joblib.parallel_config("loky")`` takes
         processes. There are never more workers than cores, and each worker's own threads are
         capped so that all together stay within the cores.
+    max_windows : int, default 20 000 000
+        Larger plans are refused. ``H`` takes 4 bytes a window and class.
     verbose : int, default 1
         0 is silent; otherwise work of over two seconds shows its progress.
 
     Notes
     -----
-    Beside the photo, memory holds one or two resampled levels (3 bytes a pixel; smaller than the
-    photo unless the lesions are smaller than the classifier saw them) and a batch of windows for
-    each worker, or what the windows of a band share. Processes share the levels through a memory
-    map; joblib keeps it in shared memory or in ``JOBLIB_TEMP_FOLDER``.
+    The photo is read once, from top to bottom, and its levels are made as it is read: memory holds
+    ``H``, of each level as many rows as a tile has (768 px or four windows), and for each worker a
+    tile, about 130 MB for the default network. So the photo may be larger than memory: a memory
+    map, or a zarr array, of which rows are read as they are needed.
 
     Examples
     --------
@@ -96,8 +108,12 @@ class SlidingWindow:
         lesion_size: float | tuple[float, float] | None = None,
         target: str | None = None,
         stride: float = 0.5,
+        engine: Literal["auto", "shared", "windows"] = "auto",
+        tolerance: float = 1e-4,
+        precision: Literal["model", "auto"] = "model",
         batch_size: int = 64,
         n_jobs: int | None = None,
+        max_windows: int = MAX_WINDOWS,
         verbose: int = 1,
     ) -> None:
         if not isinstance(classifier, Classifier):
@@ -107,14 +123,26 @@ class SlidingWindow:
             )
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ArgumentError(f"batch_size={batch_size!r}: a whole number from 1 up is needed")
+        for name, value, known in (
+            ("engine", engine, _ENGINES),
+            ("precision", precision, _PRECISIONS),
+        ):
+            if value not in known:
+                raise ArgumentError(f"{name}={value!r}: choose one of {', '.join(known)}")
+        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or tolerance <= 0:
+            raise ArgumentError(f"tolerance={tolerance!r}: a number above 0 is needed")
         count_workers(n_jobs)  # refuses what is no number of workers
         classifier.target_columns(target)  # refuses a target that no class answers to
         self.classifier = classifier
         self.lesion_size = lesion_size
         self.target = classifier.target if target is None else target
         self.stride = stride
+        self.engine: Literal["auto", "shared", "windows"] = engine
+        self.tolerance = float(tolerance)
+        self.precision: Literal["model", "auto"] = precision
         self.batch_size = batch_size
         self.n_jobs = n_jobs
+        self.max_windows = max_windows
         self.verbose = verbose
 
     def plan(self, photo_shape: tuple[int, ...]) -> Grid:
@@ -125,15 +153,17 @@ class SlidingWindow:
             input_size=self.classifier.input_size,
             context=self.classifier.context,
             stride=self.stride,
+            max_windows=self.max_windows,
         )
 
-    def localize(self, photo: ArrayLike) -> HeatMap:
+    def localize(self, photo: Any) -> HeatMap:
         """Map the probability of the target over a photo.
 
         Parameters
         ----------
         photo : ndarray of shape (H, W, 3), uint8
-            RGB, upright, as :func:`slidewin.read_image` gives it; a memory map will do.
+            RGB, upright, as :func:`slidewin.read_image` gives it; or anything that has this shape
+            and dtype, and gives rows as arrays when sliced, such as a zarr array.
 
         Returns
         -------
@@ -146,11 +176,19 @@ class SlidingWindow:
             If the photo is no RGB image, or the lesion size does not suit it.
         ClassifierError
             If the classifier returns anything but probabilities.
+        SharingError
+            If ``engine="shared"`` and windows cannot share their work exactly.
         SweepError
             If the classifier fails on a window, or a worker is killed.
+
+        Warns
+        -----
+        SlidewinWarning
+            If windows by themselves were found to differ, and sharing was given up.
         """
-        photo = check_image(photo)
-        return self.heatmap(photo.shape, self.probabilities(photo))
+        photo = check_source(photo)
+        probabilities, engine = self._sweep(photo, self.plan(photo.shape))
+        return self.heatmap(photo.shape, probabilities, engine=engine)
 
     def heatmap(
         self,
@@ -158,6 +196,7 @@ class SlidingWindow:
         probabilities: Sequence[Probabilities],
         *,
         target: str | None = None,
+        engine: Mapping[str, Any] | None = None,
     ) -> HeatMap:
         """Map a target's probability from those of all classes in every window.
 
@@ -169,6 +208,8 @@ class SlidingWindow:
             target.
         target : str, optional
             By default the sweep's own.
+        engine : mapping, optional
+            What is known of how they were computed, for the map's settings.
 
         Returns
         -------
@@ -202,6 +243,7 @@ class SlidingWindow:
                 "context": grid.context,
                 "input_size": grid.input_size,
                 "batch_size": self.batch_size,
+                "engine": dict(engine or {}),
                 "levels": [
                     {
                         "lesion_size": level.lesion_size,
@@ -214,7 +256,7 @@ class SlidingWindow:
             },
         )
 
-    def probabilities(self, photo: ArrayLike) -> tuple[Probabilities, ...]:
+    def probabilities(self, photo: Any) -> tuple[Probabilities, ...]:
         """Probabilities of all classes in every window.
 
         Parameters
@@ -231,21 +273,68 @@ class SlidingWindow:
         SlidewinError
             As for :meth:`localize`.
         """
-        photo = check_image(photo)
-        return self._sweep(photo, self.plan(photo.shape))
+        photo = check_source(photo)
+        return self._sweep(photo, self.plan(photo.shape))[0]
 
-    def _sweep(self, photo: NDArray[np.uint8], grid: Grid) -> tuple[Probabilities, ...]:
+    def _sweep(self, photo: Any, grid: Grid) -> tuple[tuple[Probabilities, ...], dict[str, Any]]:
+        """Probabilities, and how they were computed."""
+        with self.classifier.borrowed():
+            for precision in dict.fromkeys((self.precision, "model")):
+                way, because = self._way(grid, precision)
+                if way.shared is None:
+                    break
+                proof = Proof(way, grid, self.tolerance)
+                try:
+                    return self._swept(photo, grid, way, proof), proof.describe()
+                except SharingError as error:
+                    because = str(error)
+                    if precision == "model":
+                        if self.engine == "shared":
+                            raise
+                        warnings.warn(
+                            f"{because}; every window is classified by itself instead",
+                            SlidewinWarning,
+                            stacklevel=4,
+                        )
+            alone = Way(self.classifier, None, self.batch_size)
+            return self._swept(photo, grid, alone), {"name": "windows", "because": because}
+
+    def _way(self, grid: Grid, precision: str) -> tuple[Way, str]:
+        """How to classify windows; and, where one by one, why."""
+        alone = Way(self.classifier, None, self.batch_size)
+        if self.engine == "windows":
+            return alone, "asked for"
+        try:
+            shared = self.classifier.share(grid.levels[0].stride, precision=precision)
+        except SharingError as error:
+            if self.engine == "shared":
+                raise
+            return alone, str(error)
+        if shared.saving < 1 and self.engine == "auto":
+            return (
+                alone,
+                f"sharing would take {1 / shared.saving:.1f} times the work at this stride",
+            )
+        return Way(self.classifier, shared, self.batch_size), ""
+
+    def _swept(
+        self, photo: Any, grid: Grid, way: Way, proof: Proof | None = None
+    ) -> tuple[Probabilities, ...]:
         k = len(self.classifier.classes_)
         # NaN until computed: a window that is lost by mistake shows as not assessed.
         heat = tuple(np.full((*level.lattice, k), np.nan, np.float32) for level in grid.levels)
         workers = count_workers(self.n_jobs)
         threads = None if workers == 1 else joblib.cpu_count() // workers
-        pool = joblib.Parallel(n_jobs=workers, prefer="threads", return_as="generator_unordered")
+        pool = joblib.Parallel(
+            n_jobs=workers,
+            prefer="threads",
+            return_as="generator_unordered",
+            max_nbytes=None,  # a tile's pixels are few: no file for them
+        )
         with ExitStack() as stack:
-            stack.enter_context(self.classifier.borrowed())
             stack.enter_context(thread_counts_kept())
             folder = stack.enter_context(TemporaryDirectory(prefix="slidewin-"))
-            classifier = Parked(self.classifier, Path(folder))
+            parked = Parked(way, Path(folder))
             bar = stack.enter_context(
                 tqdm(
                     total=len(grid),
@@ -254,16 +343,20 @@ class SlidingWindow:
                     disable=not self.verbose,
                 )
             )
-            tasks = (
-                joblib.delayed(_classify)(classifier, band, self.batch_size, threads)
-                for band in _bands(photo, grid, shared=self.classifier.shares_windows)
-            )
+            checked = [[] for _ in grid.levels] if proof is None else proof.windows
+            tiles = cut_tiles(photo, grid, shared=way.shared is not None, checked=checked)
+            tasks = (joblib.delayed(classify)(parked, tile, threads) for tile in tiles)
             try:
                 # Closed before thread counts are given back: no worker outlives an error.
-                with closing(pool(tasks)) as bands:
-                    for index, first, values in bands:
-                        heat[index][first : first + len(values)] = values
-                        bar.update(values.shape[0] * values.shape[1])
+                with closing(pool(tasks)) as answers:
+                    for answer in answers:
+                        index, rows, cols = answer.tile
+                        heat[index][slice(*rows), slice(*cols)] = answer.values
+                        if proof is not None:
+                            proof.add(answer)
+                        bar.update(answer.values.shape[0] * answer.values.shape[1])
+                if proof is not None:
+                    proof.finish()
             except BrokenExecutor as error:
                 raise SweepError(
                     "a worker process was killed, most likely for want of memory; use a smaller "
@@ -274,117 +367,16 @@ class SlidingWindow:
                     f"the classifier cannot travel to other processes ({error}); sweep it with "
                     "threads (joblib's default here) or with n_jobs=1"
                 ) from error
+            except SlidewinError:  # some are OSErrors too, and say what is wrong
+                raise
             except (MemoryError, cv2.error) as error:
                 raise SweepError(
                     f"a level is too large for memory ({error}); look for larger lesions, or crop "
                     f"the photo.\n{grid}"
                 ) from error
-            except SlidewinError:  # some are OSErrors too, and say what is wrong
-                raise
             except OSError as error:
                 raise SweepError(
-                    f"what workers share could not be written ({error}); set JOBLIB_TEMP_FOLDER "
-                    "and TMPDIR to folders with room, or use threads"
+                    f"what workers share could not be written, or the photo not be read ({error}); "
+                    "set TMPDIR to a folder with room, or use threads"
                 ) from error
         return heat
-
-
-@dataclass(frozen=True, eq=False)
-class _Band:
-    """Some rows of a level's lattice."""
-
-    image: NDArray[np.uint8]  # the whole padded level; a memory map in other processes
-    level: Level
-    index: int
-    rows: tuple[int, int]
-
-    @property
-    def tops(self) -> tuple[int, ...]:
-        return self.level.tops[slice(*self.rows)]
-
-
-def resample(photo: NDArray[np.uint8], level: Level) -> NDArray[np.uint8]:
-    """Bring a photo to a level's scale, padded by reflection where it is smaller than a window.
-
-    Parameters
-    ----------
-    photo : ndarray of shape (H, W, 3), uint8
-    level : Level
-        One of the levels planned for this photo.
-
-    Returns
-    -------
-    ndarray of shape (h, w, 3), uint8
-        Averaged over areas where it shrinks, bilinear where it grows.
-    """
-    shrinks = level.shape[0] < photo.shape[0] or level.shape[1] < photo.shape[1]
-    image = np.asarray(
-        cv2.resize(
-            np.ascontiguousarray(photo),
-            (level.shape[1], level.shape[0]),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-        ),
-        np.uint8,
-    )
-    return np.pad(image, (*level.padding, (0, 0)), mode="reflect") if level.is_padded else image
-
-
-def _bands(photo: NDArray[np.uint8], grid: Grid, *, shared: bool) -> Iterator[_Band]:
-    for index, level in enumerate(grid.levels):
-        image = resample(photo, level)
-        m, n = level.lattice
-        step = max(1, _BAND_WINDOWS // n)
-        if shared:
-            step = max(step, _BAND_SIDES * level.side // level.stride)
-        for first in range(0, m, step):
-            yield _Band(image, level, index, (first, min(first + step, m)))
-
-
-def _classify(
-    parked: Parked, band: _Band, batch_size: int, threads: int | None
-) -> tuple[int, int, Probabilities]:
-    """Run in a worker: probabilities (rows, n, k) of a band, and where they belong."""
-    if threads is not None:
-        cap_threads(threads)
-    classifier = parked.fetch()
-    try:
-        values = classifier.predict_windows(
-            band.image, band.tops, band.level.lefts, batch_size=batch_size
-        )
-    except Exception as error:
-        raise _placed(error, classifier, band) from error
-    return band.index, band.rows[0], values
-
-
-def _placed(error: Exception, classifier: Classifier, band: _Band) -> SlidewinError:
-    """The same error, with the window that it comes from, or with the band where that is none."""
-    level = band.level
-    where = f"of level {band.index} (lesions of {level.lesion_size:.4g} px)"
-    rows = f"windows of rows {band.rows[0]} to {band.rows[1] - 1} {where}"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
-        place, advice = rows, "; use a smaller batch_size, or fewer workers"
-    elif (failing := _first_failing(classifier, band)) is not None:
-        row, column, error = failing
-        place, advice = f"window at row {row}, column {column} {where}", ""
-        place += (
-            f", centred at photo row {level.row_centres[row]:.1f}, column "
-            f"{level.col_centres[column]:.1f}"
-        )
-    else:
-        place, advice = rows, "; no window fails by itself: it depends on what a batch holds"
-    if isinstance(error, SlidewinError):
-        return type(error)(f"{place}: {error}{advice}")
-    return SweepError(
-        f"{place}: the classifier failed with {type(error).__name__}: {error}{advice}"
-    )
-
-
-def _first_failing(classifier: Classifier, band: _Band) -> tuple[int, int, Exception] | None:
-    """Row and column of the first window that fails by itself, and how."""
-    tops, lefts = band.level.tops, band.level.lefts
-    for m, n in product(range(*band.rows), range(len(lefts))):
-        try:
-            classifier.predict_windows(band.image, tops[m : m + 1], lefts[n : n + 1])
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the one looked for
-            return m, n, error
-    return None
