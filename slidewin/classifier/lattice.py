@@ -64,12 +64,13 @@ class SharedNetwork(SharedWindows):
 
     def _scores(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (m, n, k) at every cell of an image."""
+        if image.shape[:2] == (self.classifier.input_size,) * 2:
+            # A single cell's rounding would depend on the number of threads: it gets a neighbour.
+            image = np.pad(image, ((0, 0), (0, self.spacing), (0, 0)), mode="edge")
+            return self._scores(image)[:, :1]
         with torch.inference_mode():
-            x = self._input(image)
-            if image.shape[:2] == (self.classifier.input_size,) * 2:
-                # Channels last, a lone window's rounding would depend on the number of threads.
-                x = x.contiguous()
-            scores: NDArray[np.float32] = self.network(x)[0].permute(1, 2, 0).float().cpu().numpy()
+            maps = self.network(self._input(image))
+        scores: NDArray[np.float32] = maps[0].permute(1, 2, 0).float().cpu().numpy()
         return scores
 
     def _input(self, image: NDArray[np.uint8]) -> torch.Tensor:
