@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -193,6 +193,9 @@ def locate(
     threshold: float | None = None,
     roi: ArrayLike | None = None,
     stride: float = 0.5,
+    engine: Literal["auto", "shared", "windows"] = "auto",
+    tolerance: float = 1e-4,
+    precision: Literal["model", "auto"] = "model",
     batch_size: int = 64,
     n_jobs: int | None = None,
     verbose: int = 1,
@@ -220,7 +223,7 @@ def locate(
         Region of interest; outside it the map is "not assessed".
     stride : float, default 0.5
         Distance between neighbouring windows, in lesion diameters.
-    batch_size, n_jobs, verbose
+    engine, tolerance, precision, batch_size, n_jobs, verbose
         As for :class:`slidewin.SlidingWindow`.
 
     Returns
@@ -247,6 +250,9 @@ def locate(
         lesion_size=lesion_size,
         target=target,
         stride=stride,
+        engine=engine,
+        tolerance=tolerance,
+        precision=precision,
         batch_size=batch_size,
         n_jobs=n_jobs,
         verbose=verbose,

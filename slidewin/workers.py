@@ -2,10 +2,10 @@
 
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cloudpickle
 import joblib
@@ -13,7 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from slidewin.errors import ArgumentError
 
-__all__ = ["Parked", "cap_threads", "count_workers", "thread_counts_kept"]
+__all__ = ["Parked", "cap_threads", "count_workers", "spread", "thread_counts_kept"]
+
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
 
 
 def count_workers(n_jobs: int | None) -> int:
@@ -57,6 +60,43 @@ def thread_counts_kept() -> Iterator[None]:
             # Set even if it reads the same here: what threads to come inherit may differ.
             if torch is not None:
                 torch.set_num_threads(before)
+
+
+def spread(
+    function: Callable[[Thing], Result], things: Iterable[Thing], *, n_jobs: int | None = None
+) -> Iterator[Result]:
+    """Do the same with many things, such as photos, by several workers.
+
+    Parameters
+    ----------
+    function : callable
+        Called with one thing at a time; what it uses itself should have ``n_jobs=1``.
+    things : iterable
+        Taken as they are needed, a few ahead.
+    n_jobs : int, optional
+        Workers, as for :class:`slidewin.SlidingWindow`. Threads, unless ``joblib.parallel_config``
+        says otherwise; each computes with its share of the cores.
+
+    Yields
+    ------
+    What the function returned, in the order of the things.
+
+    Examples
+    --------
+    >>> list(spread(abs, [-1, 2, -3], n_jobs=2))
+    [1, 2, 3]
+    """
+    workers = count_workers(n_jobs)
+    threads = None if workers == 1 else max(1, int(joblib.cpu_count()) // workers)
+    pool = joblib.Parallel(n_jobs=workers, prefer="threads", return_as="generator")
+    with thread_counts_kept():
+        yield from pool(joblib.delayed(_capped)(function, thing, threads) for thing in things)
+
+
+def _capped(function: Callable[[Thing], Result], thing: Thing, threads: int | None) -> Result:
+    if threads is not None:
+        cap_threads(threads)
+    return function(thing)
 
 
 class Parked:

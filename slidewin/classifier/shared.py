@@ -160,13 +160,35 @@ def _traced(module: nn.Module) -> fx.GraphModule:
         if any(callable(value) and hasattr(type(part), key) for key, value in vars(part).items()):
             _refuse(said, "has a method put in another's place")
     try:
-        return fx.symbolic_trace(module)
-    except Exception as error:  # whatever a forward does with what is no tensor
+        return fx.GraphModule(module, _graph_of(module))
+    except Exception as error:
+        # Whatever a forward does with what is no tensor.
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise SharingError(
             f"{type(module).__name__} cannot be examined: its forward is no fixed graph of layers "
             f"({type(error).__name__}: {reason})"
         ) from error
+
+
+def _graph_of(module: nn.Module) -> fx.Graph:
+    """What a module's forward does, layer by layer.
+
+    Not by `torch.fx.symbolic_trace`: while that looks, no other thread may call any module at all.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    stand_in = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    tracer = fx.Tracer()
+    tracer.root, tracer.graph, tracer.tensor_attrs = stand_in, fx.Graph(), {}
+
+    def noted(name: str) -> Any:
+        return lambda *args, **kwargs: tracer.create_proxy("call_module", name, args, kwargs)
+
+    for name, part in stand_in.named_modules():
+        if name and tracer.is_leaf_module(part, name):
+            part.forward = noted(name)
+    result = stand_in(tracer.create_proxy("placeholder", "image", (), {}))
+    tracer.create_node("output", "output", (tracer.create_arg(result),), {})
+    return tracer.graph
 
 
 class _Builder:

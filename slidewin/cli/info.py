@@ -2,7 +2,10 @@
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slidewin.classifier import Classifier
 
 __all__ = ["add_info"]
 
@@ -14,6 +17,21 @@ def add_info(commands: Any) -> None:
     info.set_defaults(run=_info)
     info.add_argument("classifier", nargs="?", metavar="FILE", help="by default the embedded one")
     info.add_argument("--check", action="store_true", help="try it on made patches, too")
+
+
+def _engine(classifier: "Classifier") -> str:
+    """How a sweep at half-lesion stride will classify, in words."""
+    from slidewin.errors import SharingError
+
+    stride = max(1, round(0.5 * classifier.input_size / classifier.context))
+    try:
+        shared = classifier.share(stride)
+    except SharingError as error:
+        return f"windows one by one ({error})"
+    return (
+        f"shared; windows every {stride} px take {shared.saving:.1f} times less arithmetic than "
+        f"one by one, and every {shared.spacing} px no more"
+    )
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -28,6 +46,7 @@ def _info(options: argparse.Namespace) -> int:
     for name in dict.fromkeys([*labels, *([ANY_LESION] if BACKGROUND in labels else [])]):
         if name != BACKGROUND:
             print(f"threshold for {name}: {classifier.threshold(name)}")
+    print(f"engine: {_engine(classifier)}")
     about = getattr(classifier, "about", {})
     if about:
         print(json.dumps(about, indent=2))

@@ -5,12 +5,14 @@ import csv
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slidewin.errors import ArgumentError, SlidewinError
 from slidewin.image import images_in, read_image
 from slidewin.output import make_folder, refuse_existing
+from slidewin.workers import spread
 
 if TYPE_CHECKING:
     from slidewin.classifier import Classifier
@@ -55,8 +57,26 @@ def add_locate(commands: Any) -> None:
     )
     locate.add_argument("--threshold", type=float, help="probability (default: the classifier's)")
     locate.add_argument("--stride", type=float, default=0.5, help="in lesions (default: 0.5)")
+    locate.add_argument(
+        "--engine",
+        choices=("auto", "shared", "windows"),
+        default="auto",
+        help="whether overlapping windows share their work (default: where that is exact)",
+    )
+    locate.add_argument(
+        "--precision",
+        choices=("model", "auto"),
+        default="model",
+        help="auto: half precision, if a sample of windows stays within the tolerance",
+    )
+    locate.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-4,
+        help="largest difference that sharing may make to a probability (default: 1e-4)",
+    )
     locate.add_argument("--batch-size", type=int, default=64)
-    locate.add_argument("--n-jobs", type=int, help="workers; -1 is all cores")
+    locate.add_argument("--n-jobs", type=int, help="workers, over photos; -1 is all cores")
     locate.add_argument("--max-pixels", type=int, help="refuse larger photos")
     locate.add_argument("--overwrite", action="store_true")
     locate.add_argument("--quiet", action="store_true")
@@ -76,8 +96,15 @@ def _locate(options: argparse.Namespace) -> int:
     with summary.open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, _SUMMARY)
         table.writeheader()
-        for photo in photos:
-            row = _locate_one(photo, classifier, options)
+        # One photo a worker; the workers of a single photo share its tiles.
+        alone = {"n_jobs": options.n_jobs, "verbose": not options.quiet}
+        each = alone if len(photos) == 1 else {"n_jobs": 1, "verbose": False}
+        rows = spread(
+            partial(_locate_one, classifier=classifier, options=options, **each),
+            photos,
+            n_jobs=1 if len(photos) == 1 else options.n_jobs,
+        )
+        for photo, row in zip(photos, rows, strict=True):
             failures += row["status"] != "assessed"
             table.writerow(row)
             stream.flush()
@@ -102,16 +129,26 @@ def _check_usage(classifier: "Classifier", options: argparse.Namespace) -> None:
         lesion_size=size,
         target=options.target,
         stride=options.stride,
+        engine=options.engine,
+        tolerance=options.tolerance,
+        precision=options.precision,
         batch_size=options.batch_size,
         n_jobs=options.n_jobs,
     )
-    sweep.plan((1000, 1000))
+    grid = sweep.plan((1000, 1000))
+    if options.engine == "shared":
+        classifier.share(grid.levels[0].stride)
     if options.threshold is not None:
         check_threshold(options.threshold, "probability")
 
 
 def _locate_one(
-    photo: Path, classifier: "Classifier", options: argparse.Namespace
+    photo: Path,
+    classifier: "Classifier",
+    options: argparse.Namespace,
+    *,
+    n_jobs: int | None,
+    verbose: bool,
 ) -> dict[str, Any]:
     from slidewin.finding import locate
 
@@ -126,9 +163,12 @@ def _locate_one(
             target=options.target,
             threshold=options.threshold,
             stride=options.stride,
+            engine=options.engine,
+            tolerance=options.tolerance,
+            precision=options.precision,
             batch_size=options.batch_size,
-            n_jobs=options.n_jobs,
-            verbose=not options.quiet,
+            n_jobs=n_jobs,
+            verbose=verbose,
         )
         found.save(options.output / photo.stem, overwrite=options.overwrite)
     except SlidewinError as error:
