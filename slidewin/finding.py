@@ -196,6 +196,7 @@ def locate(
     engine: Literal["auto", "shared", "windows"] = "auto",
     tolerance: float = 1e-4,
     precision: Literal["model", "auto"] = "model",
+    refine_above: float | None = None,
     batch_size: int = 64,
     n_jobs: int | None = None,
     verbose: int = 1,
@@ -223,7 +224,7 @@ def locate(
         Region of interest; outside it the map is "not assessed".
     stride : float, default 0.5
         Distance between neighbouring windows, in lesion diameters.
-    engine, tolerance, precision, batch_size, n_jobs, verbose
+    engine, tolerance, precision, refine_above, batch_size, n_jobs, verbose
         As for :class:`slidewin.SlidingWindow`.
 
     Returns
@@ -253,6 +254,7 @@ def locate(
         engine=engine,
         tolerance=tolerance,
         precision=precision,
+        refine_above=refine_above,
         batch_size=batch_size,
         n_jobs=n_jobs,
         verbose=verbose,

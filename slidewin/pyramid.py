@@ -73,10 +73,15 @@ def read_bands(photo: Any, levels: Sequence[Level], *, most_rows: int) -> Iterat
     root = _Rows(photo.shape[:2])
     streams = [root]
     for index, level in enumerate(levels):
+        height, width = level.shape
+        # None that has grown: that is blurred already.
         finer = [
-            s for s in streams if s.shape[0] >= level.shape[0] and s.shape[1] >= level.shape[1]
+            stream
+            for stream in streams
+            if height <= stream.shape[0] <= root.shape[0]
+            and width <= stream.shape[1] <= root.shape[1]
         ]
-        parent = min(finer, key=lambda s: math.prod(s.shape), default=root)
+        parent = min(finer, key=lambda stream: math.prod(stream.shape), default=root)
         stream = _LevelRows(parent.shape, level, index, most_rows)
         parent.children.append(stream)
         streams.append(stream)
@@ -108,10 +113,12 @@ def resample(photo: NDArray[np.uint8], level: Level) -> NDArray[np.uint8]:
 
 
 def _rows_to_read(photo: Any) -> int:
+    """Rows that are read at a time: whole chunks, so that none is decoded twice."""
+    rows = max(1, _READ // (int(photo.shape[1]) * 3))
     chunks = getattr(photo, "chunks", None)
-    if isinstance(chunks, tuple) and chunks and isinstance(chunks[0], int):
-        return int(max(1, chunks[0]))
-    return max(1, _READ // (int(photo.shape[1]) * 3))
+    chunk = chunks[0] if isinstance(chunks, tuple) and chunks else 1
+    chunk = max(1, chunk) if isinstance(chunk, int) else 1
+    return max(1, rows // chunk) * chunk
 
 
 class _Rows:
@@ -134,9 +141,8 @@ class _LevelRows(_Rows):
         super().__init__(level.shape)
         self.level, self.index = level, index
         self.same = parent == level.shape
-        shrinks = level.shape[0] < parent[0] or level.shape[1] < parent[1]
-        self.weights = _weights(parent[0], level.shape[0], area=shrinks)
-        self.columns = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        self.shrinks = level.shape[0] < parent[0] or level.shape[1] < parent[1]
+        self.weights = _weights(parent[0], level.shape[0], area=self.shrinks)
         self.source = _Pending()  # the parent's rows, at this level's width
         self.made = _Pending()  # this level's rows
         self.block = 0
@@ -150,8 +156,7 @@ class _LevelRows(_Rows):
             yield from self._take(rows)
             return
         # In float, so that nothing is rounded twice.
-        wide = np.ascontiguousarray(rows, np.float32)
-        self.source.add(cv2.resize(wide, (self.shape[1], len(rows)), interpolation=self.columns))
+        self.source.add(self._as_wide(rows.astype(np.float32)))
         while self.block < len(self.weights):
             first, weights = self.weights[self.block]
             if self.source.stop < first + weights.shape[1]:
@@ -163,6 +168,19 @@ class _LevelRows(_Rows):
             if self.block < len(self.weights):
                 self.source.forget(self.weights[self.block][0])
             yield from self._take(made.astype(np.uint8))
+
+    def _as_wide(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The parent's rows at this level's width."""
+        n, m = rows.shape[1], self.shape[1]
+        if self.shrinks:
+            return np.asarray(cv2.resize(rows, (m, len(rows)), interpolation=cv2.INTER_AREA))
+        # OpenCV's bilinear rounding depends on how many rows come at a time; shares that are
+        # fractions of 2048 are exact.
+        places = ((np.arange(m) + 0.5) * n / m - 0.5).clip(0, n - 1)
+        left = np.floor(places).astype(np.intp)
+        share = np.rint((places - left) * 2048).astype(np.float32)[:, None] / 2048
+        near, far = rows[:, left], rows[:, np.minimum(left + 1, n - 1)]
+        return np.asarray(near + (far - near) * share)
 
     def _take(self, rows: NDArray[np.uint8]) -> Iterator[Band]:
         self.made.add(rows)

@@ -168,10 +168,10 @@ def test_a_level_in_one_pass_is_judged_as_its_windows_are():
         conv.bias.copy_(torch.tensor([0.3, 0.3, 0.4]))
     classifier = network()
     classifier.module = nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten()).bfloat16()
-    assert classifier.shares_windows
+    shared = classifier.share(1)
     image = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(ClassifierError, match="probabilities already"):
-        classifier.predict_windows(image, [0, 1, 2], [0, 1, 2])
+        shared.predict(image, [0, 1, 2], [0, 1, 2])
 
 
 def test_what_is_known_must_be_a_mapping():

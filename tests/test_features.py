@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import slidewin
-from slidewin.errors import ArgumentError, ClassifierError
+from slidewin.errors import ArgumentError, ClassifierError, SharingError, SlidewinWarning
 from slidewin.features import WindowFeatures, patch_classifier
 from slidewin.sweep import SlidingWindow
 
@@ -244,8 +244,9 @@ def swept():
 
 def test_a_sweep_that_shares_answers_as_one_that_cuts_windows(swept, noise):
     sharing, cutting = swept
-    assert sharing.shares_windows
-    assert not cutting.shares_windows
+    assert sharing.share(4).saving == (sharing.input_size / 4) ** 2
+    with pytest.raises(SharingError, match="Hidden classifies windows one by one"):
+        cutting.share(4)
     for size, stride in ((8, 0.5), ((7, 20), 0.3)):
         one, other = (
             SlidingWindow(way, lesion_size=size, stride=stride).probabilities(noise[:70, :90])
@@ -266,5 +267,8 @@ def test_a_sweep_that_shares_is_the_same_for_every_number_of_workers(swept, nois
 def test_an_answer_that_is_none_is_reported_with_its_window(swept, noise):
     sharing, _ = swept
     sharing.estimator["classifier"][-1].coef_[:] = np.nan
-    with pytest.raises(ClassifierError, match=r"window at row 0, column 0 of level 0.*NaN"):
+    with (
+        pytest.raises(ClassifierError, match=r"window at row 0, column 0 of level 0.*NaN"),
+        pytest.warns(SlidewinWarning, match=r"cannot share their work: .*NaN"),
+    ):
         SlidingWindow(sharing, lesion_size=8).localize(noise)

@@ -8,7 +8,9 @@ from hypothesis.extra import numpy as hnp
 from slidewin.errors import ArgumentError, ArgumentTypeError
 from slidewin.metrics import (
     Candidate,
+    Difference,
     Judged,
+    bootstrap_difference,
     bootstrap_interval,
     expected_calibration_error,
     false_regions,
@@ -159,8 +161,9 @@ def at(row, col, score):
 
 
 def test_a_lesion_counts_once_with_its_best_candidate():
-    judged = judge_candidates([at(0, 0, 0.3), at(1, 1, 0.8), at(2, 3, 0.5)], TWO_LESIONS)
-    assert judged == Judged(hits=(0.8, -np.inf), false=(0.5,))
+    candidates = [at(0, 0, 0.3), at(1, 1, 0.8), at(2, 3, 0.5)]
+    for order in (candidates, candidates[::-1]):
+        assert judge_candidates(order, TWO_LESIONS) == Judged(hits=(0.8, -np.inf), false=(0.5,))
 
 
 def test_tolerance_is_in_pixels_and_the_nearest_lesion_is_hit():
@@ -255,6 +258,95 @@ def test_the_curve_counts_what_reaches_each_threshold(photos):
         false = [score >= threshold for photo in photos for score in photo.false]
         assert np.isnan(share) if not hits else share == np.mean(hits)
         assert rate == sum(false) / len(photos)
+
+
+@pytest.mark.parametrize("scores", [(0.9, 0.8, 0.7), (0.5, 0.5, 0.5), (1e-9, 0.0, -4.0)])
+def test_a_perfect_detector_has_the_scores_of_both_challenges(scores):
+    # Codes that drop the lowest threshold give 0.667, and 0 where scores tie.
+    curve = froc([Judged((score,), ()) for score in scores])
+    assert curve.luna16 == curve.camelyon16 == 1.0
+
+
+def test_an_empty_detector_has_a_score_of_nought_and_no_lesions_have_none():
+    assert froc([Judged((-np.inf,), ()), Judged((), (0.3,))]).luna16 == 0.0
+    bare = froc([Judged((), (0.3,))])
+    assert np.isnan([bare.luna16, bare.camelyon16]).all()
+    assert bare.false_per_free_photo.tolist() == [0, 1]
+
+
+def test_the_scores_of_the_challenges_differ_in_where_they_look():
+    # Two lesions in eight photos: one found at no cost, the other after one false candidate.
+    photos = [Judged((0.9, 0.5), (0.7,)), *[Judged((), ())] * 7]
+    assert froc(photos).luna16 == froc(photos).camelyon16 == 1
+    # After two of them: a rate of 1/4. Only LUNA16 looks at 1/8, where half are found.
+    photos[0] = Judged((0.9, 0.5), (0.7, 0.6))
+    assert froc(photos).luna16 == pytest.approx((0.5 + 6) / 7)
+    assert froc(photos).camelyon16 == 1
+
+
+def test_false_candidates_are_counted_per_photo_per_photo_without_lesions_and_per_lesion():
+    photos = [Judged((0.9, 0.8, 0.3), (0.7, 0.2)), Judged((), (0.7,)), Judged((), ())]
+    curve = froc(photos)
+    at = curve.thresholds.tolist().index(0.7)
+    assert curve.false_per_photo[at] == pytest.approx(2 / 3)
+    assert curve.false_per_free_photo[at] == 1 / 2
+    assert curve.false_per_lesion[at] == pytest.approx(2 / 3)
+    assert curve.false_per_lesion[-1] == 1
+    assert (curve.n_lesions, curve.n_photos, curve.n_free_photos) == (3, 3, 2)
+    with_lesions = froc(photos[:1])
+    assert np.isnan(with_lesions.false_per_free_photo).all()
+    assert np.isnan(froc(photos[1:]).false_per_lesion).all()
+
+
+def test_the_highest_threshold_that_finds_enough():
+    curve = froc([Judged((0.9, 0.7, 0.7, 0.2, -np.inf), (0.8,))])
+    shares = (0, 0.2, 0.21, 0.6, 0.8)
+    assert [curve.threshold_finding(s) for s in shares] == [np.inf, 0.9, 0.7, 0.7, 0.2]
+    assert np.isnan(curve.threshold_finding(0.81))
+    assert np.isnan(froc([Judged((), (0.5,))]).threshold_finding(0.5))
+    with pytest.raises(ArgumentError, match="sensitivity"):
+        curve.threshold_finding(80)
+
+
+@settings(max_examples=60, deadline=None)
+@given(PHOTOS)
+def test_scores_depend_on_ranks_alone_and_a_false_candidate_never_helps(photos):
+    def scores(photos):
+        curve = froc(photos)
+        return np.array([curve.luna16, curve.camelyon16])
+
+    def stretched(values):
+        return tuple(float(np.expm1(9 * value)) for value in values)
+
+    rescaled = [Judged(stretched(photo.hits), stretched(photo.false)) for photo in photos]
+    assert np.array_equal(scores(photos), scores(rescaled), equal_nan=True)
+    worse = [Judged(photos[0].hits, (*photos[0].false, 0.95)), *photos[1:]]
+    if not np.isnan(scores(photos)).any():
+        assert (scores(worse) <= scores(photos)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(PHOTOS)
+def test_twenty_five_candidates_on_a_lesion_are_not_better_than_one(photos):
+    lesion = mask_of("#####", "#####", "#####", "#####", "#####")
+    many = [at(row, col, 0.5) for row in range(5) for col in range(5)]
+    one, all_of_them = (judge_candidates(some, lesion) for some in (many[:1], many))
+    assert one == all_of_them
+    # And where one fits and the others do not, these are false.
+    small = mask_of("#....", ".....", ".....", ".....", ".....")
+    spread = judge_candidates(many, small)
+    assert froc([spread, *photos]).luna16 <= froc([one, *photos]).luna16
+
+
+def test_the_interval_of_a_score_draws_patients_whole():
+    photos = [Judged((0.9,), ()), Judged((-np.inf,), (0.8,)), Judged((0.7,), ()), Judged((), ())]
+
+    def score(drawn):
+        return froc([photos[i] for i in drawn]).luna16
+
+    low, high = bootstrap_interval(["a", "b", "c", "d"], score, n=200)
+    assert low < score(range(4)) < high
+    assert bootstrap_interval(["a"] * 4, score, n=20) == (score(range(4)),) * 2
 
 
 @pytest.mark.parametrize(
@@ -394,6 +486,38 @@ def test_the_interval_of_a_mean_is_about_that_of_the_normal_law():
     low, high = bootstrap_interval(np.arange(400), lambda drawn: values[drawn].mean())
     half = 1.96 * values.std() / 20
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+
+
+def test_a_paired_difference_is_surer_than_its_parts():
+    rng = np.random.default_rng(0)
+    hard = rng.normal(size=60)
+    ours, theirs = hard + 0.2 + 0.1 * rng.normal(size=60), hard
+    groups = np.arange(60) // 2
+
+    def mean(values):
+        return lambda drawn: values[drawn].mean()
+
+    difference = bootstrap_difference(groups, mean(ours), mean(theirs), n=300)
+    assert difference.value == pytest.approx((ours - theirs).mean())
+    assert 0 < difference.low < difference.value < difference.high
+    low, high = bootstrap_interval(groups, mean(ours), n=300)
+    assert difference.high - difference.low < (high - low) / 3
+    assert low < theirs.mean() < high  # the parts alone would not tell them apart
+
+
+def test_a_difference_to_itself_is_nought_and_turns_round():
+    values = np.arange(10.0)
+
+    def mean(drawn):
+        return values[drawn].mean()
+
+    def least(drawn):
+        return values[drawn].min()
+
+    assert bootstrap_difference(range(10), mean, mean, n=50) == (0, 0, 0)
+    there = bootstrap_difference(range(10), mean, least, n=50)
+    back = bootstrap_difference(range(10), least, mean, n=50)
+    assert there == pytest.approx(Difference(-back.value, -back.high, -back.low))
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_a_classifier_comes_back_as_it_was(boosted, tmp_path):
     for name in ("target", "context", "thresholds", "about"):
         assert getattr(back, name) == getattr(classifier, name), name
     assert back.fingerprint() == classifier.fingerprint()
-    assert back.shares_windows
+    assert back.share(SIDE // 2).saving == 4
     np.testing.assert_array_equal(back.predict_proba(PATCHES), classifier.predict_proba(PATCHES))
 
 
@@ -72,7 +72,7 @@ def test_calibration_is_kept_and_counts_for_windows_that_share_too(boosted, tmp_
     by_hand = powers / powers.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(classifier.predict_proba(PATCHES), by_hand, atol=1e-6)
     image = np.concatenate(PATCHES[:4], axis=1)
-    shared = classifier.predict_windows(image, [0], [0, SIDE, 2 * SIDE, 3 * SIDE])
+    shared = classifier.share(SIDE).predict(image, [0], [0, SIDE, 2 * SIDE, 3 * SIDE])
     np.testing.assert_allclose(shared[0], by_hand[:4], atol=1e-6)
     assert classifier.fingerprint() != plain.fingerprint()
     save_file(classifier, tmp_path / "a.skops")

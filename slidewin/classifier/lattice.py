@@ -69,7 +69,8 @@ class SharedNetwork(SharedWindows):
             image = np.pad(image, ((0, 0), (0, self.spacing), (0, 0)), mode="edge")
             return self._scores(image)[:, :1]
         with torch.inference_mode():
-            maps = self.network(self._input(image))
+            # Not by a call, which prints what goes wrong before it raises it.
+            maps = self.network.forward(self._input(image))
         scores: NDArray[np.float32] = maps[0].permute(1, 2, 0).float().cpu().numpy()
         return scores
 
@@ -87,17 +88,20 @@ class SharedNetwork(SharedWindows):
             alone.run(self.classifier.to_input(patch[None]))
             together = _Recorder(self.network)
             together.run(self._input(np.pad(patch, around, mode="symmetric")))
+        nodes = self.shared.original.graph.nodes
+        layers = {n.name: n.target if n.op == "call_module" else n.name for n in nodes}
         for name, map_ in together.maps.items():
             lies = self.shared.cells.get(name)
             own = alone.maps.get(self.shared.folded.get(name, name))
-            if lies is None or own is None or own.ndim < 2:
+            if lies is None or own is None or map_.ndim < 4:
                 continue
             kept = np.gcd(lies.stride, step)
             cells = [step // kept + lies.stride // kept * i for i in range(lies.n)]
-            own = own.reshape(*own.shape[:2], lies.n, -1).float()
             seen = map_[..., cells, :][..., cells].float()
-            if own.shape != seen.shape or (own - seen).abs().max() > 1e-3 * own.abs().max() + 1e-4:
-                return f"its layer '{name}' answers otherwise for a window within an image"
+            # Flattened or pooled, it has fewer axes than the map.
+            own = own.reshape(seen.shape).float() if own.numel() == seen.numel() else None
+            if own is None or (own - seen).abs().max() > 1e-3 * own.abs().max() + 1e-4:
+                return f"its layer '{layers[name]}' answers otherwise for a window within an image"
         return f"no single layer: rounding in {self.precision} adds up"
 
 

@@ -113,7 +113,7 @@ class ModuleClassifier(NetworkClassifier):
         like = self._like()
         # A copy: the caller's array may be read-only, which torch.from_numpy must not see.
         x = torch.tensor(np.ascontiguousarray(patches), device=like.device)
-        x = x.permute(0, 3, 1, 2).float()
+        x = x.permute(0, 3, 1, 2).contiguous().float()
         mean = torch.tensor(self.mean, device=like.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=like.device).view(1, 3, 1, 1)
         return ((x / 255 - mean) / std).to(like.dtype)

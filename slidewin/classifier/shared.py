@@ -26,6 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from slidewin.classifier.dense import Mean, Normalised, over_channels, over_image
 from slidewin.classifier.receptive import POINTWISE
+from slidewin.classifier.tracing import graph_of
 from slidewin.errors import SharingError
 
 __all__ = ["Cells", "Shared", "share"]
@@ -49,11 +50,14 @@ class Cells(NamedTuple):
         Pixels from cell to cell of a window.
     pooled : bool
         Whether they are features of a whole window.
+    shared_n : int
+        Cells in the shared map of an image as large as a window.
     """
 
     n: int
     stride: int
     pooled: bool = False
+    shared_n: int = 0
 
 
 class Shared(NamedTuple):
@@ -122,7 +126,7 @@ def share(
     >>> from slidewin.network import window_network
     >>> shared = share(window_network(2).eval(), 64, stride=16)
     >>> shared.spacing, round(shared.saving, 1)
-    (8, 8.6)
+    (8, 8.4)
     >>> share(nn.Sequential(nn.Conv2d(3, 2, 3, padding=1)).eval(), 64, stride=16)
     Traceback (most recent call last):
         ...
@@ -130,12 +134,19 @@ def share(
     """
     original = _traced(module)
     builder = _Builder(original, input_size, stride)
-    for node in list(builder.graph.nodes):
-        builder.visit(node)
-    builder.fold_normalisation(mean, std)
-    network = fx.GraphModule(builder.layers, builder.graph).eval()
-    network.graph.eliminate_dead_code()
-    network.recompile()
+    try:
+        for node in list(builder.graph.nodes):
+            builder.visit(node)
+        builder.fold_normalisation(mean, std)
+        network = fx.GraphModule(builder.layers, builder.graph).eval()
+        network.graph.eliminate_dead_code()
+        network.recompile()
+    except SharingError:
+        raise
+    except Exception as error:  # of any layer that is not as it seemed
+        raise SharingError(
+            f"{type(module).__name__} cannot be rebuilt ({type(error).__name__}: {error})"
+        ) from error
     return Shared(
         network=network,
         original=original,
@@ -160,7 +171,7 @@ def _traced(module: nn.Module) -> fx.GraphModule:
         if any(callable(value) and hasattr(type(part), key) for key, value in vars(part).items()):
             _refuse(said, "has a method put in another's place")
     try:
-        return fx.GraphModule(module, _graph_of(module))
+        return fx.GraphModule(module, graph_of(module))
     except Exception as error:
         # Whatever a forward does with what is no tensor.
         reason = (str(error).splitlines() or ["no reason given"])[0]
@@ -168,27 +179,6 @@ def _traced(module: nn.Module) -> fx.GraphModule:
             f"{type(module).__name__} cannot be examined: its forward is no fixed graph of layers "
             f"({type(error).__name__}: {reason})"
         ) from error
-
-
-def _graph_of(module: nn.Module) -> fx.Graph:
-    """What a module's forward does, layer by layer.
-
-    Not by `torch.fx.symbolic_trace`: while that looks, no other thread may call any module at all.
-    """
-    tensors = [*module.parameters(), *module.buffers()]
-    stand_in = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
-    tracer = fx.Tracer()
-    tracer.root, tracer.graph, tracer.tensor_attrs = stand_in, fx.Graph(), {}
-
-    def noted(name: str) -> Any:
-        return lambda *args, **kwargs: tracer.create_proxy("call_module", name, args, kwargs)
-
-    for name, part in stand_in.named_modules():
-        if name and tracer.is_leaf_module(part, name):
-            part.forward = noted(name)
-    result = stand_in(tracer.create_proxy("placeholder", "image", (), {}))
-    tracer.create_node("output", "output", (tracer.create_arg(result),), {})
-    return tracer.graph
 
 
 class _Builder:
@@ -208,7 +198,7 @@ class _Builder:
         if node.op == "placeholder":
             if self.cells:
                 _refuse(f"'{node.name}'", "is a second input")
-            self.cells[node.name] = Cells(self.input_size, 1)
+            self.cells[node.name] = Cells(self.input_size, 1, shared_n=self.input_size)
         elif node.op == "output":
             self._end(node)
         elif node.op == "call_module":
@@ -226,9 +216,9 @@ class _Builder:
 
     def _put(self, node: fx.Node, layer: nn.Module, cells: Cells) -> None:
         """Let a node of the graph be a layer of one input."""
-        node.op, node.target = "call_module", node.name
+        node.op, node.target = "call_module", f"layer_{node.name}"
         node.args, node.kwargs = (node.all_input_nodes[0],), {}
-        self.layers[node.name] = layer
+        self.layers[node.target] = layer
         self.cells[node.name] = cells
         if isinstance(layer, nn.Conv2d):
             weights = layer.weight.numel()
@@ -240,9 +230,11 @@ class _Builder:
         name = f"layer '{node.target}' ({kind})"
         if type(layer) is not getattr(nn, kind, None):
             _refuse(name, "is of a kind that is not known to be local")
-        cells = self.cells[node.all_input_nodes[0].name]
+        cells = self.cells.get(node.all_input_nodes[0].name)
+        if cells is None:
+            raise SharingError(f"{name} is given what is no map of the input")
         if cells.pooled and kind in _FEATURE_LAYERS:
-            if (getattr(layer, "dim", 1)) not in (1, -1):
+            if getattr(layer, "dim", 1) not in (1, -1):
                 _refuse(name, "goes along another axis than that of the classes")
             self._refuse_own_statistics(layer, name)
             self._put(node, over_channels(layer), cells)
@@ -262,11 +254,12 @@ class _Builder:
 
     def _pointwise(self, node: fx.Node, layer: Any, name: str, cells: Cells) -> None:
         before = node.all_input_nodes[0]
-        after_conv = type(self.layers.get(before.name)) is nn.Conv2d and len(before.users) == 1
+        conv = f"layer_{before.name}"
+        after_conv = type(self.layers.get(conv)) is nn.Conv2d and len(before.users) == 1
         if type(layer) is nn.BatchNorm2d:
             self._refuse_own_statistics(layer, name)
             if after_conv:
-                self.layers[before.name] = fuse_conv_bn_eval(self.layers[before.name], layer)
+                self.layers[conv] = fuse_conv_bn_eval(self.layers[conv], layer)
                 self.folded[before.name] = node.name
                 self.cells[node.name] = cells
                 node.replace_all_uses_with(before)
@@ -294,9 +287,10 @@ class _Builder:
             _refuse(name, f"needs more than the {cells.n} cells that a window has there")
         if getattr(layer, "ceil_mode", False) and reach % step:
             _refuse(name, "with ceil_mode cuts its last cell short at a window's border")
-        now = Cells(reach // step + 1, cells.stride * step, cells.pooled)
-        moves = self._kept(now.stride) // self._kept(cells.stride)
+        moves = self._kept(cells.stride * step) // self._kept(cells.stride)
         apart = dilation * self._apart(cells)
+        shared_n = (cells.shared_n - apart * (kernel - 1) - 1) // moves + 1
+        now = Cells(reach // step + 1, cells.stride * step, cells.pooled, shared_n)
         shared: Any = copy.deepcopy(layer)
         if type(layer) is nn.AvgPool2d:
             shared = Mean(kernel, moves, apart, layer.divisor_override)
@@ -308,14 +302,21 @@ class _Builder:
 
     def _pool(self, node: fx.Node, cells: Cells) -> None:
         pooled = Mean(cells.n, 1, self._apart(cells))
-        self._put(node, pooled, Cells(1, cells.stride, pooled=True))
+        self._put(node, pooled, self._whole(cells))
 
     def _flatten(self, node: fx.Node, cells: Cells) -> None:
         self._put(node, nn.Identity(), cells._replace(pooled=cells.pooled or cells.n == 1))
 
     def _linear(self, node: fx.Node, layer: nn.Linear, cells: Cells) -> None:
+        if layer.in_features % cells.n**2:
+            _refuse(f"layer '{node.target}' (Linear)", "goes along the rows of a map")
         conv = over_image(layer, cells.n, self._apart(cells))
-        self._put(node, conv, Cells(1, cells.stride, pooled=True))
+        self._put(node, conv, self._whole(cells))
+
+    def _whole(self, cells: Cells) -> Cells:
+        """Where what is made of all of a window's cells lies."""
+        shared_n = cells.shared_n - self._apart(cells) * (cells.n - 1)
+        return Cells(1, cells.stride, pooled=True, shared_n=shared_n)
 
     def _call(self, node: fx.Node) -> None:
         """Visit a function, or a method of tensors, that a forward calls."""
@@ -329,6 +330,7 @@ class _Builder:
             _refuse(said, "computes with what is no map of the input")
             return
         options: dict[Any, Any] = {**dict(enumerate(node.args[1:], start=1)), **node.kwargs}
+        dim = options.get("dim", options.get(1))
         if name in ("view", "reshape") and len(node.args) == 3 and node.args[2] == -1:
             self._flatten(node, cells)
         elif len(set(known)) > 1:
@@ -337,9 +339,9 @@ class _Builder:
             self._flatten(node, cells)
         elif _is_pooling(name, options):
             self._pool(node, cells)
-        elif name in ("softmax", "log_softmax") and options.get("dim") in (1, -1) and cells.pooled:
-            node.kwargs = {**node.kwargs, "dim": 1}
-        elif name in ("cat", "concat") and options.get("dim", options.get(1)) != 1:
+        elif name in ("softmax", "log_softmax") and dim in (1, -1) and cells.pooled:
+            node.args, node.kwargs = node.args[:1], {**node.kwargs, "dim": 1}
+        elif name in ("cat", "concat") and dim != 1:
             _refuse(said, "joins maps along their sides")
         elif name not in (*_POINTWISE_CALLS, *_JOINING_CALLS) and not (
             name == "dropout" and options.get("training") is False
@@ -358,7 +360,7 @@ class _Builder:
         """Let the network take 0 to 255, not normalised fractions of full scale."""
         (image,) = [node for node in self.graph.nodes if node.op == "placeholder"]
         users = list(image.users)
-        first = self.layers.get(users[0].name) if len(users) == 1 else None
+        first = self.layers.get(f"layer_{users[0].name}") if len(users) == 1 else None
         if type(first) is not nn.Conv2d or first.groups != 1 or any(first.padding):
             with self.graph.inserting_after(image):
                 node = self.graph.call_module("normalised", (image,))

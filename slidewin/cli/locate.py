@@ -75,6 +75,13 @@ def add_locate(commands: Any) -> None:
         default=1e-4,
         help="largest difference that sharing may make to a probability (default: 1e-4)",
     )
+    locate.add_argument(
+        "--refine-above",
+        type=float,
+        metavar="P",
+        help="where windows go one by one: first every other one, then of those between the ones "
+        "next to a probability of P or more (default: all)",
+    )
     locate.add_argument("--batch-size", type=int, default=64)
     locate.add_argument("--n-jobs", type=int, help="workers, over photos; -1 is all cores")
     locate.add_argument("--max-pixels", type=int, help="refuse larger photos")
@@ -132,6 +139,7 @@ def _check_usage(classifier: "Classifier", options: argparse.Namespace) -> None:
         engine=options.engine,
         tolerance=options.tolerance,
         precision=options.precision,
+        refine_above=options.refine_above,
         batch_size=options.batch_size,
         n_jobs=options.n_jobs,
     )
@@ -166,6 +174,7 @@ def _locate_one(
             engine=options.engine,
             tolerance=options.tolerance,
             precision=options.precision,
+            refine_above=options.refine_above,
             batch_size=options.batch_size,
             n_jobs=n_jobs,
             verbose=verbose,

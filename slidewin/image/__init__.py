@@ -8,6 +8,7 @@ Files are written by :mod:`slidewin.output`.
 """
 
 from slidewin.image.arrays import check_image, check_source, hash_pixels
+from slidewin.image.large import open_image
 from slidewin.image.reading import IMAGE_SUFFIXES, images_in, read_image
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "check_source",
     "hash_pixels",
     "images_in",
+    "open_image",
     "read_image",
 ]

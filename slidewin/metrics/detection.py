@@ -1,25 +1,21 @@
-"""Detection: which lesions were found, and at what cost in false finds.
+"""Detection: which lesions were hit, and by what.
 
-Lesions are given as one bool mask ``(H, W)``, whose 8-connected pieces are the lesions, or as a
-sequence of such masks, one a lesion.
+Lesions are the caller's: one that lies where a map was not assessed can only be missed, and one
+that is out of scope is left out of the lesions and put among what is ignored.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from slidewin.errors import ArgumentError, ArgumentTypeError
+from slidewin.errors import ArgumentError
 from slidewin.metrics.candidate import Candidate
+from slidewin.metrics.truth import Lesions, Mask, check_mask, split_lesions
 from slidewin.region import Region
 
-__all__ = ["Froc", "Judged", "false_regions", "froc", "iou", "judge_candidates"]
-
-Mask = npt.NDArray[np.bool_]
-Lesions = Mask | Sequence[Mask]
+__all__ = ["Judged", "false_regions", "judge_candidates", "struck_lesions"]
 
 
 class Judged(NamedTuple):
@@ -75,14 +71,36 @@ def judge_candidates(
     >>> judge_candidates([Candidate(0.5, 1.5, 0.9), Candidate(0.5, 3.5, 0.2)], truth, tolerance=1)
     Judged(hits=(0.9,), false=(0.2,))
     """
-    masks, shape = _instances(lesions)
-    _check_ignore(ignore, shape)
+    struck, n_lesions = struck_lesions(candidates, lesions, tolerance=tolerance, ignore=ignore)
+    hits = [-np.inf] * n_lesions
+    false = []
+    for score, lesion in struck:
+        if lesion is None:
+            false.append(score)
+        else:
+            hits[lesion] = max(hits[lesion], score)
+    return Judged(tuple(hits), tuple(false))
+
+
+def struck_lesions(
+    candidates: Sequence[Candidate],
+    lesions: Lesions,
+    *,
+    tolerance: float = 0.0,
+    ignore: Mask | None = None,
+) -> tuple[list[tuple[float, int | None]], int]:
+    """Score of each candidate that is not ignored and the lesion it hits, and how many there are.
+
+    Parameters and errors are those of :func:`judge_candidates`.
+    """
+    masks, shape = split_lesions(lesions)
+    if ignore is not None:
+        check_mask("ignore", ignore, shape)
     distances = [
         cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         for mask in masks
     ]
-    hits = [-np.inf] * len(masks)
-    false = []
+    struck: list[tuple[float, int | None]] = []
     for row, col, score in candidates:
         at = int(row), int(col)
         if not (0 <= row < shape[0] and 0 <= col < shape[1]):
@@ -94,94 +112,8 @@ def judge_candidates(
             continue
         away = [float(distance[at]) for distance in distances]
         nearest = int(np.argmin(away)) if away else -1
-        if away and away[nearest] <= tolerance:
-            hits[nearest] = max(hits[nearest], score)
-        else:
-            false.append(score)
-    return Judged(tuple(hits), tuple(false))
-
-
-@dataclass(frozen=True, eq=False)
-class Froc:
-    """Lesions found against false candidates per photo, at every threshold.
-
-    Attributes
-    ----------
-    thresholds : ndarray of shape (n,), float64
-        Descending, from infinity (nothing counts) to the lowest score of any candidate.
-    sensitivity : ndarray of shape (n,), float64
-        Share of all lesions that a candidate at or above the threshold hits; NaN without lesions.
-    false_per_photo : ndarray of shape (n,), float64
-        Over all photos, those without lesions among them.
-    n_lesions, n_photos : int
-    """
-
-    thresholds: npt.NDArray[np.float64]
-    sensitivity: npt.NDArray[np.float64]
-    false_per_photo: npt.NDArray[np.float64]
-    n_lesions: int
-    n_photos: int
-
-    def sensitivity_at(self, false_per_photo: float) -> float:
-        """Largest sensitivity at no more than so many false candidates per photo."""
-        return float(self.sensitivity[self._last(false_per_photo)])
-
-    def threshold_at(self, false_per_photo: float) -> float:
-        """Lowest threshold at which there are no more than so many false candidates per photo."""
-        return float(self.thresholds[self._last(false_per_photo)])
-
-    def _last(self, false_per_photo: float) -> int:
-        if not false_per_photo >= 0:
-            raise ArgumentError(
-                f"false_per_photo={false_per_photo!r}: a number from 0 up is needed"
-            )
-        return int(np.searchsorted(self.false_per_photo, false_per_photo, side="right")) - 1
-
-
-def froc(photos: Sequence[Judged]) -> Froc:
-    """Free-response operating characteristic of a set of photos.
-
-    Parameters
-    ----------
-    photos : sequence of Judged
-        One for each photo, with lesions or without.
-
-    Returns
-    -------
-    Froc
-
-    Raises
-    ------
-    ArgumentError
-        If there are no photos.
-
-    Notes
-    -----
-    Every score is a threshold, the lowest and infinity included, and equal scores fall together:
-    a detector that hits each lesion and nothing else has a sensitivity of 1 at 0 false candidates
-    per photo, also where all its scores are one.
-
-    References
-    ----------
-    Bunch et al., "A free response approach to the measurement and characterization of radiographic
-    observer performance", Proc. SPIE 127 (1977), doi:10.1117/12.955926.
-
-    Examples
-    --------
-    >>> curve = froc([Judged(hits=(0.9,), false=(0.4,)), Judged(hits=(), false=(0.95,))])
-    >>> curve.thresholds, curve.sensitivity, curve.false_per_photo
-    (array([ inf, 0.95, 0.9 , 0.4 ]), array([0., 0., 1., 1.]), array([0. , 0.5, 0.5, 1. ]))
-    """
-    if not photos:
-        raise ArgumentError("photos is empty; pass what judge_candidates made of each photo")
-    hits = np.array([score for photo in photos for score in photo.hits], np.float64)
-    false = np.array([score for photo in photos for score in photo.false], np.float64)
-    scores = np.concatenate([hits[hits > -np.inf], false])
-    thresholds = np.concatenate([[np.inf], np.unique(scores)[::-1]])
-    with np.errstate(invalid="ignore"):
-        sensitivity = _count_from(hits, thresholds) / np.float64(hits.size)
-    rate = _count_from(false, thresholds) / len(photos)
-    return Froc(thresholds, sensitivity, rate, hits.size, len(photos))
+        struck.append((score, nearest if away and away[nearest] <= tolerance else None))
+    return struck, len(masks)
 
 
 def false_regions(
@@ -219,8 +151,9 @@ def false_regions(
     >>> [region.bbox for region in false], found
     ([(0, 3, 1, 4)], array([ True]))
     """
-    masks, shape = _instances(lesions)
-    _check_ignore(ignore, shape)
+    masks, shape = split_lesions(lesions)
+    if ignore is not None:
+        check_mask("ignore", ignore, shape)
     found = np.zeros(len(masks), np.bool_)
     false = []
     for region in regions:
@@ -235,33 +168,6 @@ def false_regions(
     return tuple(false), found
 
 
-def iou(mask: Mask, truth: Mask) -> float:
-    """Intersection over union of two masks; NaN where both are empty.
-
-    Parameters
-    ----------
-    mask, truth : ndarray of shape (H, W), bool
-
-    Examples
-    --------
-    >>> iou(np.array([[True, True, False]]), np.array([[False, True, True]]))
-    0.3333333333333333
-    """
-    for name, array in (("mask", mask), ("truth", truth)):
-        _check_mask(name, array)
-    if mask.shape != truth.shape:
-        raise ArgumentError(f"mask, truth: found shapes {mask.shape} and {truth.shape}; one needed")
-    union = np.count_nonzero(mask | truth)
-    return float(np.count_nonzero(mask & truth) / union) if union else float("nan")
-
-
-def _count_from(
-    scores: npt.NDArray[np.float64], thresholds: npt.NDArray[np.float64]
-) -> npt.NDArray[np.intp]:
-    """How many scores reach each threshold."""
-    return scores.size - np.searchsorted(np.sort(scores), thresholds)
-
-
 def _pixels(region: Region) -> Mask:
     """The region's own pixels within its box: those to the right of an odd number of its edges."""
     top, left, bottom, right = region.bbox
@@ -274,34 +180,3 @@ def _pixels(region: Region) -> Mask:
         np.add.at(steps, (ends[1], start[down, 1]), -1)
     crossings = steps.cumsum(axis=0).cumsum(axis=1)
     return np.asarray(crossings[:-1, :-1] % 2 == 1)
-
-
-def _instances(lesions: Lesions) -> tuple[list[Mask], tuple[int, ...]]:
-    """One mask for each lesion, and the shape of the photo."""
-    if isinstance(lesions, np.ndarray) and lesions.ndim == 2:
-        _check_mask("lesions", lesions)
-        count, labels = cv2.connectedComponents(lesions.astype(np.uint8), connectivity=8)
-        return [np.asarray(labels == label) for label in range(1, count)], lesions.shape
-    masks = list(lesions)
-    for mask in masks:
-        _check_mask("lesions", mask)
-    if len({mask.shape for mask in masks}) != 1 or not all(mask.any() for mask in masks):
-        raise ArgumentError(
-            "lesions: pass one mask (H, W), empty for a photo without a lesion, or masks of one "
-            "shape with a pixel in each"
-        )
-    return masks, masks[0].shape
-
-
-def _check_mask(name: str, mask: Any) -> None:
-    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.ndim != 2:
-        found = getattr(mask, "dtype", type(mask).__name__)
-        raise ArgumentTypeError(f"{name}: got {found}; pass a mask (H, W) of bool")
-
-
-def _check_ignore(ignore: Mask | None, shape: tuple[int, ...]) -> None:
-    if ignore is None:
-        return
-    _check_mask("ignore", ignore)
-    if ignore.shape != shape:
-        raise ArgumentError(f"ignore: found shape {ignore.shape}; the lesions' is {shape}")

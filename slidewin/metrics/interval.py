@@ -1,18 +1,21 @@
 """Intervals: how much a figure would change with other photos of the same kind."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from slidewin.errors import ArgumentError
 
-__all__ = ["bootstrap_interval", "wilson_interval"]
+__all__ = ["Difference", "bootstrap_difference", "bootstrap_interval", "wilson_interval"]
+
+Indices = npt.NDArray[np.intp]
 
 
 def bootstrap_interval(
     groups: npt.ArrayLike,
-    statistic: Callable[[npt.NDArray[np.intp]], float],
+    statistic: Callable[[Indices], float],
     *,
     n: int = 1000,
     random_state: int = 0,
@@ -59,6 +62,66 @@ def bootstrap_interval(
         return float("nan"), float("nan")
     low, high = np.nanpercentile(drawn, (2.5, 97.5))
     return float(low), float(high)
+
+
+class Difference(NamedTuple):
+    """By how much one figure exceeds another.
+
+    Attributes
+    ----------
+    value : float
+        On all cases.
+    low, high : float
+        95 % interval. If it does not hold 0, the two differ.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap_difference(
+    groups: npt.ArrayLike,
+    ours: Callable[[Indices], float],
+    theirs: Callable[[Indices], float],
+    *,
+    n: int = 1000,
+    random_state: int = 0,
+) -> Difference:
+    """Difference of two statistics of the same cases, with its 95 % interval.
+
+    Both are asked about the same draws: what makes a case hard for both falls out, and the interval
+    is narrower than those of the two suggest.
+
+    Parameters
+    ----------
+    groups : array_like of shape (m,)
+        The group (patient, photo) of each case: cases of a group are drawn together.
+    ours, theirs : callable
+        Take indices of cases, with repetitions; return a number, or NaN where they have none.
+    n : int
+        How many times to draw.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    Difference
+        Of `ours` less `theirs`; draws without a number of either are left out.
+
+    Examples
+    --------
+    >>> ours, theirs = np.array([0.5, 1.0, 0.25, 0.5]), np.array([0.25, 0.75, 0.0, 0.25])
+    >>> bootstrap_difference(
+    ...     range(4), lambda drawn: ours[drawn].mean(), lambda drawn: theirs[drawn].mean())
+    Difference(value=0.25, low=0.25, high=0.25)
+    """
+
+    def difference(drawn: Indices) -> float:
+        return ours(drawn) - theirs(drawn)
+
+    low, high = bootstrap_interval(groups, difference, n=n, random_state=random_state)
+    return Difference(float(difference(np.arange(np.asarray(groups).size))), low, high)
 
 
 def wilson_interval(hits: int, n: int) -> tuple[float, float]:

@@ -2,33 +2,26 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, closing
+from itertools import takewhile
 from pathlib import Path
-from pickle import PicklingError
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-import cv2
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from slidewin.classifier import Classifier
-from slidewin.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    SharingError,
-    SlidewinError,
-    SlidewinWarning,
-    SweepError,
-)
+from slidewin.errors import ArgumentError, ArgumentTypeError, SharingError, SlidewinWarning
 from slidewin.grid import MAX_WINDOWS, Grid, plan_grid
 from slidewin.heatmap import HeatLayer, HeatMap
 from slidewin.image import check_source
+from slidewin.sweep.coarse import check_bound, check_stride, fill_between, first_windows
+from slidewin.sweep.failure import failures_explained
 from slidewin.sweep.proof import Proof
-from slidewin.sweep.tiles import Way, classify, cut_tiles
+from slidewin.sweep.tiles import Way, choose_way, classify, cut_tiles
 from slidewin.workers import Parked, count_workers, thread_counts_kept
 
 __all__ = ["SlidingWindow"]
@@ -66,6 +59,14 @@ class SlidingWindow:
     precision : {"model", "auto"}, default "model"
         ``"auto"`` shares in half precision (bfloat16 on processors that compute in it, float16 on
         GPUs) if the sample stays within `tolerance`, which 1e-4 is too small for; 0.02 suits most.
+    refine_above : float, optional
+        Probability of the target, 0 to 1: where windows go one by one, go coarse to fine. First
+        every other window of every other row is classified; then, of those between, the ones of
+        whose up to four neighbours in the first pass one has this probability or more. The rest
+        get what lies between these neighbours, bilinearly, for all classes: less than the bound.
+        Lesions may be lost; ``benchmarks/coarse.py`` measures how many, and what is saved. By
+        default all windows are classified, as they are in any case where they share their work:
+        there a full map costs no more.
     batch_size : int, default 64
         Windows classified at a time, one by one. The answer varies with it by rounding, below 1e-5.
     n_jobs : int, optional
@@ -80,10 +81,10 @@ class SlidingWindow:
 
     Notes
     -----
-    The photo is read once, from top to bottom, and its levels are made as it is read: memory holds
-    ``H``, of each level as many rows as a tile has (768 px or four windows), and for each worker a
-    tile, about 130 MB for the default network. So the photo may be larger than memory: a memory
-    map, or a zarr array, of which rows are read as they are needed.
+    The photo is read once (twice with `refine_above`), from top to bottom, and its levels are made
+    as it is read: memory holds ``H`` (twice too), of each level as many rows as a tile has (768 px
+    or four windows), and for each worker a tile, about 130 MB for the default network. So the photo
+    may be larger than memory: a memory map, or a zarr array, of which rows are read as needed.
 
     Examples
     --------
@@ -111,6 +112,7 @@ class SlidingWindow:
         engine: Literal["auto", "shared", "windows"] = "auto",
         tolerance: float = 1e-4,
         precision: Literal["model", "auto"] = "model",
+        refine_above: float | None = None,
         batch_size: int = 64,
         n_jobs: int | None = None,
         max_windows: int = MAX_WINDOWS,
@@ -129,8 +131,13 @@ class SlidingWindow:
         ):
             if value not in known:
                 raise ArgumentError(f"{name}={value!r}: choose one of {', '.join(known)}")
-        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or tolerance <= 0:
+        if (
+            isinstance(tolerance, bool)
+            or not isinstance(tolerance, int | float)
+            or not tolerance > 0
+        ):
             raise ArgumentError(f"tolerance={tolerance!r}: a number above 0 is needed")
+        check_bound(refine_above)
         count_workers(n_jobs)  # refuses what is no number of workers
         classifier.target_columns(target)  # refuses a target that no class answers to
         self.classifier = classifier
@@ -140,6 +147,7 @@ class SlidingWindow:
         self.engine: Literal["auto", "shared", "windows"] = engine
         self.tolerance = float(tolerance)
         self.precision: Literal["model", "auto"] = precision
+        self.refine_above = refine_above
         self.batch_size = batch_size
         self.n_jobs = n_jobs
         self.max_windows = max_windows
@@ -147,7 +155,7 @@ class SlidingWindow:
 
     def plan(self, photo_shape: tuple[int, ...]) -> Grid:
         """Plan the windows for a photo of this shape; print the plan to see its cost."""
-        return plan_grid(
+        grid = plan_grid(
             photo_shape,
             lesion_size=self.lesion_size,
             input_size=self.classifier.input_size,
@@ -155,6 +163,9 @@ class SlidingWindow:
             stride=self.stride,
             max_windows=self.max_windows,
         )
+        if self.refine_above is not None:
+            check_stride(grid)
+        return grid
 
     def localize(self, photo: Any) -> HeatMap:
         """Map the probability of the target over a photo.
@@ -278,14 +289,20 @@ class SlidingWindow:
 
     def _sweep(self, photo: Any, grid: Grid) -> tuple[tuple[Probabilities, ...], dict[str, Any]]:
         """Probabilities, and how they were computed."""
+        alone = Way(self.classifier, None, self.batch_size)
         with self.classifier.borrowed():
             for precision in dict.fromkeys((self.precision, "model")):
-                way, because = self._way(grid, precision)
+                way, because = choose_way(alone, grid, self.engine, precision)
                 if way.shared is None:
                     break
                 proof = Proof(way, grid, self.tolerance)
                 try:
-                    return self._swept(photo, grid, way, proof), proof.describe()
+                    heat = self._swept(photo, grid, way, proof)
+                    if self.refine_above is None:
+                        return heat, proof.describe()
+                    because = "windows share their work: all of them cost no more"
+                    ignored = {"refine_above": self.refine_above, "ignored": because}
+                    return heat, {**proof.describe(), "refinement": ignored}
                 except SharingError as error:
                     because = str(error)
                     if precision == "model":
@@ -296,30 +313,39 @@ class SlidingWindow:
                             SlidewinWarning,
                             stacklevel=4,
                         )
-            alone = Way(self.classifier, None, self.batch_size)
-            return self._swept(photo, grid, alone), {"name": "windows", "because": because}
+            engine = {"name": "windows", "because": because}
+            if self.refine_above is None:
+                return self._swept(photo, grid, alone), engine
+            heat, n = self._refined(photo, grid, alone, self.refine_above)
+            known = {"classified_windows": n, "classified_share": round(n / len(grid), 4)}
+            return heat, {**engine, "refinement": {"refine_above": self.refine_above, **known}}
 
-    def _way(self, grid: Grid, precision: str) -> tuple[Way, str]:
-        """How to classify windows; and, where one by one, why."""
-        alone = Way(self.classifier, None, self.batch_size)
-        if self.engine == "windows":
-            return alone, "asked for"
-        try:
-            shared = self.classifier.share(grid.levels[0].stride, precision=precision)
-        except SharingError as error:
-            if self.engine == "shared":
-                raise
-            return alone, str(error)
-        if shared.saving < 1 and self.engine == "auto":
-            return (
-                alone,
-                f"sharing would take {1 / shared.saving:.1f} times the work at this stride",
-            )
-        return Way(self.classifier, shared, self.batch_size), ""
+    def _refined(
+        self, photo: Any, grid: Grid, way: Way, bound: float
+    ) -> tuple[tuple[Probabilities, ...], int]:
+        """Probabilities, coarse to fine, and how many windows were classified."""
+        first = [first_windows(level) for level in grid.levels]
+        heat, swept = [], self._swept(photo, grid, way, wanted=first)
+        for level, values in zip(grid.levels, swept, strict=True):
+            flat = values.reshape(-1, values.shape[-1])
+            found = self.classifier.target_probability(flat, self.target).reshape(level.lattice)
+            heat.append(fill_between(level, values, found >= bound))
+        rest = [np.isnan(values[..., 0]) for values in heat]
+        if any(map(np.any, rest)):
+            more = self._swept(photo, grid, way, wanted=rest)
+            for values, others, here in zip(heat, more, rest, strict=True):
+                values[here] = others[here]
+        return tuple(heat), sum(int(np.count_nonzero(here)) for here in [*first, *rest])
 
     def _swept(
-        self, photo: Any, grid: Grid, way: Way, proof: Proof | None = None
+        self,
+        photo: Any,
+        grid: Grid,
+        way: Way,
+        proof: Proof | None = None,
+        wanted: Sequence[NDArray[np.bool_]] | None = None,
     ) -> tuple[Probabilities, ...]:
+        """Classify all windows, or for each level those wanted."""
         k = len(self.classifier.classes_)
         # NaN until computed: a window that is lost by mistake shows as not assessed.
         heat = tuple(np.full((*level.lattice, k), np.nan, np.float32) for level in grid.levels)
@@ -337,46 +363,32 @@ class SlidingWindow:
             parked = Parked(way, Path(folder))
             bar = stack.enter_context(
                 tqdm(
-                    total=len(grid),
+                    total=len(grid) if wanted is None else sum(map(np.count_nonzero, wanted)),
                     unit="window",
                     delay=_PROGRESS_AFTER_S,
                     disable=not self.verbose,
                 )
             )
             checked = [[] for _ in grid.levels] if proof is None else proof.windows
-            tiles = cut_tiles(photo, grid, shared=way.shared is not None, checked=checked)
+            together = way.shared is not None
+            tiles = cut_tiles(photo, grid, shared=together, checked=checked, wanted=wanted)
+            # Once one is wrong no more are handed out; those that are may end: joblib would warn.
+            wrong: list[SharingError] = []
+            tiles = takewhile(lambda _: not wrong, tiles)
             tasks = (joblib.delayed(classify)(parked, tile, threads) for tile in tiles)
-            try:
-                # Closed before thread counts are given back: no worker outlives an error.
-                with closing(pool(tasks)) as answers:
-                    for answer in answers:
-                        index, rows, cols = answer.tile
-                        heat[index][slice(*rows), slice(*cols)] = answer.values
-                        if proof is not None:
-                            proof.add(answer)
-                        bar.update(answer.values.shape[0] * answer.values.shape[1])
-                if proof is not None:
-                    proof.finish()
-            except BrokenExecutor as error:
-                raise SweepError(
-                    "a worker process was killed, most likely for want of memory; use a smaller "
-                    f"batch_size than {self.batch_size} or fewer workers than {workers}"
-                ) from error
-            except PicklingError as error:
-                raise SweepError(
-                    f"the classifier cannot travel to other processes ({error}); sweep it with "
-                    "threads (joblib's default here) or with n_jobs=1"
-                ) from error
-            except SlidewinError:  # some are OSErrors too, and say what is wrong
-                raise
-            except (MemoryError, cv2.error) as error:
-                raise SweepError(
-                    f"a level is too large for memory ({error}); look for larger lesions, or crop "
-                    f"the photo.\n{grid}"
-                ) from error
-            except OSError as error:
-                raise SweepError(
-                    f"what workers share could not be written, or the photo not be read ({error}); "
-                    "set TMPDIR to a folder with room, or use threads"
-                ) from error
+            stack.enter_context(failures_explained(grid, self.batch_size, workers))
+            # Closed before thread counts are given back: no worker outlives an error.
+            for answer in stack.enter_context(closing(pool(tasks))):
+                index, rows, cols = answer.tile
+                heat[index][slice(*rows), slice(*cols)] = answer.values
+                bar.update(np.count_nonzero(~np.isnan(answer.values[..., 0])))
+                if proof is not None and not wrong:
+                    try:
+                        proof.add(answer)
+                    except SharingError as error:
+                        wrong.append(error)
+            if wrong:
+                raise wrong[0]
+            if proof is not None:
+                proof.finish()
         return heat

@@ -5,7 +5,7 @@ tiles depends on the plan and on the way of classifying alone; so the answer is 
 bit, whoever computes which tile and when.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from slidewin.grid import Grid, Level
 from slidewin.pyramid import read_bands
 from slidewin.workers import Parked, cap_threads
 
-__all__ = ["Answer", "Tile", "Way", "classify", "cut_tiles", "windows_to_check"]
+__all__ = ["Answer", "Tile", "Way", "choose_way", "classify", "cut_tiles", "windows_to_check"]
 
 # Windows by themselves: a few hundred, so that handing a tile out costs nothing.
 _WINDOWS = 22
@@ -38,6 +38,34 @@ class Way(NamedTuple):
     batch_size: int
 
 
+def choose_way(alone: Way, grid: Grid, engine: str, precision: str) -> tuple[Way, str]:
+    """Let windows share their work where that is asked for, or exact and of use.
+
+    Returns
+    -------
+    way : Way
+    because : str
+        Where windows go one by one, why.
+
+    Raises
+    ------
+    SharingError
+        If the engine is ``"shared"`` and they cannot.
+    """
+    if engine == "windows":
+        return alone, "asked for"
+    try:
+        shared = alone.classifier.share(grid.levels[0].stride, precision=precision)
+    except SharingError as error:
+        if engine == "shared":
+            raise
+        return alone, str(error)
+    if shared.saving < 1 and engine == "auto":
+        times = 1 / shared.saving
+        return alone, f"sharing would take {times:.1f} times the work at this stride"
+    return alone._replace(shared=shared), ""
+
+
 @dataclass(frozen=True, eq=False)
 class Tile:
     """A block of a level's lattice.
@@ -53,6 +81,8 @@ class Tile:
         What its windows see.
     checked : tuple of (int, int)
         Lattice rows and columns of the windows that are also classified by themselves.
+    wanted : ndarray of shape (m, n), bool, or None
+        Which of its windows are to be classified, one by one; None for all.
     """
 
     index: int
@@ -61,6 +91,7 @@ class Tile:
     cols: tuple[int, int]
     image: NDArray[np.uint8]
     checked: tuple[tuple[int, int], ...] = ()
+    wanted: NDArray[np.bool_] | None = None
 
     @property
     def tops(self) -> list[int]:
@@ -74,6 +105,15 @@ class Tile:
         lefts = self.level.lefts[slice(*self.cols)]
         return [left - lefts[0] for left in lefts]
 
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Lattice rows and columns of the windows to classify."""
+        return [
+            (m, n)
+            for m, n in product(range(*self.rows), range(*self.cols))
+            if self.wanted is None or self.wanted[m - self.rows[0], n - self.cols[0]]
+        ]
+
     def window(self, m: int, n: int) -> NDArray[np.uint8]:
         """What the window at a lattice row and column sees."""
         top, left = self.tops[m - self.rows[0]], self.lefts[n - self.cols[0]]
@@ -81,7 +121,7 @@ class Tile:
 
 
 class Answer(NamedTuple):
-    """Probabilities (m, n, k) of a tile, and the windows that are to be checked."""
+    """Probabilities (m, n, k) of a tile, NaN where not wanted, and the windows to be checked."""
 
     tile: tuple[int, tuple[int, int], tuple[int, int]]  # level, rows, cols
     values: NDArray[np.float32]
@@ -90,7 +130,12 @@ class Answer(NamedTuple):
 
 
 def cut_tiles(
-    photo: Any, grid: Grid, *, shared: bool, checked: list[list[tuple[int, int]]]
+    photo: Any,
+    grid: Grid,
+    *,
+    shared: bool,
+    checked: list[list[tuple[int, int]]],
+    wanted: Sequence[NDArray[np.bool_]] | None = None,
 ) -> Iterator[Tile]:
     """Cut a plan into tiles, reading the photo as they are asked for.
 
@@ -102,6 +147,8 @@ def cut_tiles(
         Whether the windows of a tile share their work; tiles are larger then.
     checked : list of lists of (int, int)
         For each level, the windows to check.
+    wanted : sequence of ndarray of shape (m, n), bool, optional
+        For each level, the windows to classify; tiles without any are left out. By default all.
 
     Yields
     ------
@@ -115,6 +162,9 @@ def cut_tiles(
         parts = -(-n // most)
         edges = [n * part // parts for part in range(parts + 1)]
         for cols in pairwise(edges):
+            within = None if wanted is None else wanted[band.index][slice(*band.rows), slice(*cols)]
+            if within is not None and not within.any():
+                continue
             lefts = band.level.lefts[slice(*cols)]
             here = [
                 (row, col)
@@ -123,7 +173,7 @@ def cut_tiles(
             ]
             # A copy, so that a tile that travels or waits holds no more than its own pixels.
             image = band.image[:, lefts[0] : lefts[-1] + side].copy()
-            yield Tile(band.index, band.level, band.rows, cols, image, tuple(here))
+            yield Tile(band.index, band.level, band.rows, cols, image, tuple(here), within)
 
 
 def windows_to_check(grid: Grid, n: int) -> list[list[tuple[int, int]]]:
@@ -155,12 +205,14 @@ def classify(parked: Parked, tile: Tile, threads: int | None) -> Answer:
         cap_threads(threads)
     way: Way = parked.fetch()
     try:
-        if way.shared is None:
+        if way.shared is not None:
+            values = way.shared.predict(tile.image, tile.tops, tile.lefts)
+        elif tile.wanted is not None:
+            values = _classify_some(way, tile, tile.wanted)
+        else:
             values = way.classifier.predict_windows(
                 tile.image, tile.tops, tile.lefts, batch_size=way.batch_size
             )
-        else:
-            values = way.shared.predict(tile.image, tile.tops, tile.lefts)
     except Exception as error:
         if way.shared is not None and not _wants_memory(error):
             # Whose fault it is shows when each window is classified by itself.
@@ -176,6 +228,17 @@ def classify(parked: Parked, tile: Tile, threads: int | None) -> Answer:
         np.array(tile.checked, np.intp).reshape(-1, 2),
         np.stack(patches) if patches else np.empty((0, side, side, 3), np.uint8),
     )
+
+
+def _classify_some(way: Way, tile: Tile, wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Probabilities (m, n, k) of the windows wanted, NaN elsewhere."""
+    values = np.full((*wanted.shape, len(way.classifier.classes_)), np.nan, np.float32)
+    places = tile.places
+    batches = [places[i : i + way.batch_size] for i in range(0, len(places), way.batch_size)]
+    values[wanted] = np.concatenate(
+        [way.classifier.predict_proba(np.stack([tile.window(*at) for at in b])) for b in batches]
+    )
+    return values
 
 
 def _placed(error: Exception, classifier: Classifier, tile: Tile) -> SlidewinError:
@@ -207,7 +270,7 @@ def _wants_memory(error: Exception) -> bool:
 
 def _first_failing(classifier: Classifier, tile: Tile) -> tuple[int, int, Exception] | None:
     """Row and column of the first window that fails by itself, and how."""
-    for m, n in product(range(*tile.rows), range(*tile.cols)):
+    for m, n in tile.places:
         try:
             classifier.predict_proba(tile.window(m, n)[None])
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the one looked for
