@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +17,7 @@ from slidewin.classifier import Classifier
 from slidewin.errors import ArgumentError
 from slidewin.heatmap import HeatMap
 from slidewin.image import check_image, hash_pixels
-from slidewin.mask import drop_specks, speck_area, threshold_mask
+from slidewin.mask import RegionOfInterest, Threshold, drop_specks, speck_area
 from slidewin.output import make_folder, refuse_existing, write_png, write_text
 from slidewin.region import Region, find_regions, to_geojson
 from slidewin.report import draw_heatmap, draw_mask, draw_regions
@@ -39,7 +39,10 @@ class Finding:
     heatmap : HeatMap
         Whoever made it; all that follows is blind to that.
     threshold : float
-        In the unit of the heat map. A pixel equal to it is found.
+        In the unit of the heat map. A pixel equal to it is found. A
+        :class:`slidewin.mask.Threshold` may be given for it.
+    chosen : Threshold
+        The same, with the policy that chose it.
     label : str
         What was sought: the class of the regions.
     least_area : float
@@ -55,10 +58,15 @@ class Finding:
     label: str
     least_area: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    chosen: Threshold = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a threshold that is no number of the heat map's unit."""
-        object.__setattr__(self, "threshold", check_threshold(self.threshold, self.heatmap.unit))
+        given: Any = self.threshold
+        chosen = given if isinstance(given, Threshold) else None
+        value = check_threshold(given if chosen is None else chosen.value, self.heatmap.unit)
+        object.__setattr__(self, "threshold", value)
+        object.__setattr__(self, "chosen", Threshold(value) if chosen is None else chosen)
 
     @cached_property
     def pixels(self) -> NDArray[np.float32]:
@@ -77,7 +85,7 @@ class Finding:
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
         """Where the heat map reaches the threshold, specks dropped, (H, W). Read-only."""
-        mask = drop_specks(threshold_mask(self.pixels, self.threshold), self.least_area)
+        mask = drop_specks(self.chosen.mask(self.pixels), self.least_area)
         mask.flags.writeable = False
         return mask
 
@@ -85,6 +93,16 @@ class Finding:
     def regions(self) -> tuple[Region, ...]:
         """Connected pieces of the mask, best score first."""
         return find_regions(self.pixels, self.mask)
+
+    def within(self, roi: RegionOfInterest) -> "Finding":
+        """The same, confined to a region of interest: what lies outside is not assessed."""
+        described = {**roi.made_by, "sha256": hash_pixels(roi.inside)}
+        return replace(
+            self,
+            threshold=self.chosen,  # type: ignore[arg-type]
+            heatmap=self.heatmap.restrict(roi.inside),
+            settings={**self.settings, "roi": described},
+        )
 
     def __repr__(self) -> str:
         best = f", best {self.regions[0].score:.2f}" if self.regions else ""
@@ -152,6 +170,7 @@ class Finding:
             "unit": self.heatmap.unit,
             "label": self.label,
             "threshold": self.threshold,
+            "threshold_chosen": self.chosen.to_dict(),
             "least_area": self.least_area,
             "heatmap_scale": scale,
             "mask_values": {"found": 255, "not_found": 0, "not_assessed": 128},
@@ -190,8 +209,8 @@ def locate(
     *,
     lesion_size: float | tuple[float, float] | None = None,
     target: str | None = None,
-    threshold: float | None = None,
-    roi: ArrayLike | None = None,
+    threshold: float | Threshold | None = None,
+    roi: RegionOfInterest | ArrayLike | None = None,
     stride: float = 0.5,
     engine: Literal["auto", "shared", "windows"] = "auto",
     tolerance: float = 1e-4,
@@ -217,11 +236,11 @@ def locate(
     target : str, optional
         What counts as found: a label, or ``"lesion"`` for every class but the background. The
         classifier's own target by default.
-    threshold : float, optional
+    threshold : float or slidewin.mask.Threshold, optional
         Probability in (0, 1] from which a pixel counts; by default the classifier's own for the
         target.
-    roi : ndarray of shape (H, W), bool, optional
-        Region of interest; outside it the map is "not assessed".
+    roi : RegionOfInterest or ndarray of shape (H, W), bool, optional
+        Region of interest, see :mod:`slidewin.mask`; outside it the map is "not assessed".
     stride : float, default 0.5
         Distance between neighbouring windows, in lesion diameters.
     engine, tolerance, precision, refine_above, batch_size, n_jobs, verbose
@@ -260,23 +279,21 @@ def locate(
         verbose=verbose,
     )
     if threshold is None:
-        threshold = classifier.threshold(sweep.target)
-    check_threshold(threshold, "probability")
-    of_interest = None if roi is None else np.asarray(roi)
-    if of_interest is not None and (
-        of_interest.dtype != np.bool_ or of_interest.shape != photo.shape[:2]
-    ):
+        policy = "the classifier's default"
+        threshold = Threshold(classifier.threshold(sweep.target), policy)
+    check_threshold(getattr(threshold, "value", threshold), "probability")
+    if roi is not None and not isinstance(roi, RegionOfInterest):
+        roi = RegionOfInterest(np.asarray(roi))
+    if roi is not None and roi.inside.shape != photo.shape[:2]:
         raise ArgumentError(
-            f"roi: found shape {of_interest.shape} of {of_interest.dtype}; a region of interest is "
-            f"a bool array of the photo's shape {photo.shape[:2]}"
+            f"roi: found shape {roi.inside.shape}; a region of interest is of the photo's shape "
+            f"{photo.shape[:2]}"
         )
     heatmap = sweep.localize(photo)
-    if of_interest is not None:
-        heatmap = heatmap.restrict(of_interest)
-    return Finding(
+    found = Finding(
         photo=photo,
         heatmap=heatmap,
-        threshold=threshold,
+        threshold=threshold,  # type: ignore[arg-type]
         label=sweep.target,
         least_area=speck_area(heatmap.settings["lesion_size"][0]),
         settings={
@@ -285,6 +302,7 @@ def locate(
                 "classes": [str(label) for label in classifier.classes_],
                 "made_of": type(classifier).__name__,
             },
-            "roi_sha256": None if of_interest is None else hash_pixels(of_interest),
+            "roi": None,
         },
     )
+    return found if roi is None else found.within(roi)

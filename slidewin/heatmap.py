@@ -50,8 +50,9 @@ class HeatLayer:
     cols : array_like of shape (n,)
         Photo column of each lattice column, likewise.
     reach : float, optional
-        How far beyond its outermost places a layer has a say, in photo px; it is not assessed
-        farther out. By default as far as the photo goes.
+        How far beyond its outermost places a layer has a say, in photo px: on the way there its
+        values fade to 0, as towards a place where nothing is, and farther out it is not assessed.
+        By default they hold as far as the photo goes.
 
     Raises
     ------
@@ -216,11 +217,13 @@ class HeatMap:
 
         Notes
         -----
-        A layer is interpolated bilinearly between the places of its values, and held constant
-        beyond the outermost as far as it reaches; a pixel is NaN if any value that bears on it is.
+        A layer is interpolated bilinearly between the places of its values; beyond the outermost
+        it holds, or fades where its reach ends (held, a lesion seen in the outermost window alone
+        would look as likely half its diameter further out); a pixel is NaN if any value that bears
+        on it is.
         Layers are merged by the maximum, and a pixel is NaN only if it is in all of them. Nothing
         is rescaled: a flat lattice gives an exactly flat map, and no pixel lies outside the range
-        of the lattices.
+        of the lattices, and of 0 where one fades.
 
         Why not the mean over the windows that cover a pixel? Because windows stand half a lesion
         apart, and such a mean depends on how a lesion happens to fall between them: measured with
@@ -242,6 +245,8 @@ class HeatMap:
                 f"pass (start, stop) with 0 <= start < stop <= {height}"
             )
         lowest, highest = _extremes(*self.layers)
+        if not all(math.isinf(layer.reach) for layer in self.layers):
+            lowest, highest = np.fmin(lowest, np.float32(0)), np.fmax(highest, np.float32(0))
         columns = [_Blend(layer.cols, layer.reach, 0, width, axis=1) for layer in self.layers]
         pixels = np.full((stop - start, width), np.nan, np.float32)
         step = max(1, _STRIP_PIXELS // width)
@@ -307,9 +312,12 @@ class _Blend:
         self.upper = np.ceil(place).astype(np.intp)
         self.axis = axis
         weight = (place - self.lower).astype(np.float32)
-        # What is out of reach is multiplied by NaN, whatever its value.
-        weight[(pixels < centres[0] - reach) | (pixels > centres[-1] + reach)] = np.nan
         self.weight = np.expand_dims(weight, 1 - axis)
+        beyond = np.maximum(centres[0] - pixels, pixels - centres[-1]).clip(0)
+        # Where it reaches all of the photo it holds, else it fades; NaN is what is out of reach.
+        near = np.ones(len(pixels)) if math.isinf(reach) else 1 - beyond / max(reach, 1e-9)
+        near[beyond > reach] = np.nan
+        self.near = np.expand_dims(near.astype(np.float32), 1 - axis)
 
     def __call__(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         lower = values.take(self.lower, axis=self.axis)
@@ -317,6 +325,7 @@ class _Blend:
         blended -= lower
         blended *= self.weight
         blended += lower
+        blended *= self.near
         return blended
 
 

@@ -386,16 +386,27 @@ def test_a_map_needs_layers_a_known_unit_and_settings_that_json_can_hold():
 def test_a_layer_has_no_say_out_of_its_reach():
     layer = HeatLayer([[0.5]], rows=[3.0], cols=[4.0], reach=1.5)
     pixels = HeatMap((6, 8), [layer], method="by hand", unit="probability").to_pixels()
-    expected = np.full((6, 8), np.nan, np.float32)
-    expected[1:5, 2:6] = 0.5  # pixel centres from 1.5 to 4.5 and from 2.5 to 5.5: the ends count
-    np.testing.assert_array_equal(pixels, expected)
+    # Pixel centres from 1.5 to 4.5 and from 2.5 to 5.5 are within reach: the ends count, for 0.
+    fades = np.float32([0, 2 / 3, 2 / 3, 0])
+    np.testing.assert_allclose(pixels[1:5, 2:6], 0.5 * np.outer(fades, fades), rtol=1e-6)
+    assert np.isnan(pixels).sum() == 48 - 16
+
+
+def test_a_lesion_in_the_outermost_window_alone_peaks_at_its_centre():
+    layer = HeatLayer([[0.9, 0.0, 0.0]], rows=[50.0], cols=[40.5, 60.5, 80.5], reach=20)
+    pixels = HeatMap((100, 120), [layer], method="by hand", unit="probability").to_pixels()
+    row, col = np.unravel_index(np.nanargmax(pixels), pixels.shape)
+    assert abs(row + 0.5 - 50) <= 0.5
+    assert col + 0.5 == 40.5
+    # Towards the border it fades as it does between windows.
+    np.testing.assert_allclose(pixels[50, 30], pixels[50, 50], rtol=1e-5)
 
 
 def test_where_one_layer_has_no_say_another_has():
     far = HeatLayer([[0.25]], rows=[3.0], cols=[4.0])
-    near = HeatLayer([[0.75]], rows=[3.0], cols=[4.0], reach=1)
+    near = HeatLayer([[0.75]], rows=[3.0], cols=[4.0], reach=2)
     pixels = HeatMap((6, 8), [far, near], method="by hand", unit="probability").to_pixels()
-    assert (pixels == 0.75).sum() == 4
+    assert (pixels == 0.75 * 0.75**2).sum() == 4
     assert (pixels == 0.25).sum() == 44
 
 

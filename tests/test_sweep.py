@@ -251,7 +251,8 @@ def test_a_classifier_that_fails_is_reported_with_the_place(n_jobs, noise):
 
     sweep = SlidingWindow(classifier_of(fails), lesion_size=8, n_jobs=n_jobs)
     with pytest.raises(
-        SweepError, match=r"row \d+, column \d+ of level 0 .*photo row [\d.]+, column [\d.]+.*KeyError"
+        SweepError,
+        match=r"row \d+, column \d+ of level 0 .*photo row [\d.]+, column [\d.]+.*KeyError",
     ):
         sweep.localize(noise)
 

@@ -56,6 +56,10 @@ def add_locate(commands: Any) -> None:
         "(default: 4%% 40%%)",
     )
     locate.add_argument("--threshold", type=float, help="probability (default: the classifier's)")
+    locate.add_argument(
+        "--roi",
+        help="assess only: skin, edges, clusters, otsu, or what FILE.geojson or FILE.png holds",
+    )
     locate.add_argument("--stride", type=float, default=0.5, help="in lesions (default: 0.5)")
     locate.add_argument(
         "--engine",
@@ -128,6 +132,7 @@ def _locate(options: argparse.Namespace) -> int:
 def _check_usage(classifier: "Classifier", options: argparse.Namespace) -> None:
     """Refuse at once what would be refused for every photo."""
     from slidewin.finding import check_threshold
+    from slidewin.mask import check_roi
     from slidewin.sweep import SlidingWindow
 
     size = _lesion_size(options.lesion_size, 1000)
@@ -148,6 +153,8 @@ def _check_usage(classifier: "Classifier", options: argparse.Namespace) -> None:
         classifier.share(grid.levels[0].stride)
     if options.threshold is not None:
         check_threshold(options.threshold, "probability")
+    if options.roi is not None:
+        check_roi(options.roi)
 
 
 def _locate_one(
@@ -159,15 +166,17 @@ def _locate_one(
     verbose: bool,
 ) -> dict[str, Any]:
     from slidewin.finding import locate
+    from slidewin.mask import read_roi
 
     start = time.perf_counter()
     try:
         budget = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
         image = read_image(photo, **budget)
+        size = _lesion_size(options.lesion_size, min(image.shape[:2]))
         found = locate(
             image,
             classifier,
-            lesion_size=_lesion_size(options.lesion_size, min(image.shape[:2])),
+            lesion_size=size,
             target=options.target,
             threshold=options.threshold,
             stride=options.stride,
@@ -179,6 +188,9 @@ def _locate_one(
             n_jobs=n_jobs,
             verbose=verbose,
         )
+        if options.roi is not None:
+            roi = read_roi(options.roi, image, found.heatmap, lesion_size=size)
+            found = found.within(roi)
         found.save(options.output / photo.stem, overwrite=options.overwrite)
     except SlidewinError as error:
         return {"photo": photo, "status": "failed", "error": f"{photo}: {error}"}

@@ -10,6 +10,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from slidewin.errors import ArgumentError
+from slidewin.mask.tuned import affordable
 from slidewin.metrics import expected_calibration_error
 
 __all__ = ["Calibration", "Operating", "choose_threshold", "fit_calibration", "reliability"]
@@ -140,7 +141,7 @@ def choose_threshold(
 ) -> Operating:
     """Take the lowest threshold at which lesion-free photos have few enough false regions.
 
-    That is at most one in four photos, in each kind of photo: an average over kinds would let many
+    That is at most one in three photos, in each kind of photo: an average over kinds would let many
     easy photos pay for the hard ones.
 
     Parameters
@@ -158,18 +159,14 @@ def choose_threshold(
     Operating
         At the highest threshold if none is high enough, which ``rule_met`` tells.
     """
-    rates = {
-        kind: false[[other == kind for other in kinds]].mean(axis=0) for kind in sorted(set(kinds))
-    }
-    worst = np.max(list(rates.values()), axis=0)
     # From the top down: a dip among low thresholds, where regions melt into one, does not count.
-    too_many = np.flatnonzero(worst > FALSE_REGIONS_ALLOWED)
-    chosen = min(int(too_many[-1]) + 1 if len(too_many) else 0, len(THRESHOLDS) - 1)
+    place, rates = affordable(false.T[::-1], kinds, FALSE_REGIONS_ALLOWED)
+    chosen = len(THRESHOLDS) - 1 - place
     return Operating(
         THRESHOLDS[chosen],
-        {kind: round(float(rate[chosen]), 3) for kind, rate in rates.items()},
+        {kind: round(rate, 3) for kind, rate in rates.items()},
         round(float(found[chosen] / n_lesions), 3) if n_lesions else None,
-        bool(worst[chosen] <= FALSE_REGIONS_ALLOWED),
+        max(rates.values()) <= FALSE_REGIONS_ALLOWED,
     )
 
 
