@@ -106,7 +106,8 @@ def resample(photo: NDArray[np.uint8], level: Level) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray of shape (h, w, 3), uint8
-        Averaged over areas where it shrinks, bilinear where it grows.
+        Averaged over areas where it shrinks, bilinear where it grows; where it does neither, it
+        may be a view of the photo.
     """
     (band,) = read_bands(photo, [level], most_rows=level.lattice[0])
     return band.image
@@ -220,7 +221,7 @@ class _Pending:
             self.start = before
 
     def rows(self, first: int, stop: int) -> NDArray[Any]:
-        """Return rows that are there, as an array of their own."""
+        """Return rows that are there: a view, which what is read later leaves alone."""
         whole = np.concatenate(self._parts) if len(self._parts) > 1 else self._parts[0]
         self._parts = [whole]
         return whole[first - self.start : stop - self.start]

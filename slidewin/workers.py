@@ -1,11 +1,14 @@
 """Workers: how many, with how many threads each, and what travels to them."""
 
+import os
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import Any, Self, TypeVar
 
 import cloudpickle
 import joblib
@@ -13,7 +16,14 @@ from threadpoolctl import threadpool_limits
 
 from slidewin.errors import ArgumentError
 
-__all__ = ["Parked", "cap_threads", "count_workers", "spread", "thread_counts_kept"]
+__all__ = [
+    "Parked",
+    "cap_threads",
+    "count_workers",
+    "spread",
+    "thread_counts_kept",
+    "threads_each",
+]
 
 Thing = TypeVar("Thing")
 Result = TypeVar("Result")
@@ -44,22 +54,46 @@ def cap_threads(n: int) -> None:
     all to the same number, and whoever started them gives the old numbers back.
     """
     threadpool_limits(n)
-    if (torch := sys.modules.get("torch")) is not None:
-        torch.set_num_threads(n)
+    # Another worker may be importing it: then it is there, and cannot do anything yet.
+    if (set_threads := getattr(sys.modules.get("torch"), "set_num_threads", None)) is not None:
+        set_threads(n)
+
+
+# Who borrows the process's thread counts: how many, and what the first of them found.
+_BORROWERS: list[object] = []
+_FOUND: list[tuple[threadpool_limits, int | None]] = []
+_COUNTS_LOCK = Lock()
 
 
 @contextmanager
 def thread_counts_kept() -> Iterator[None]:
-    """Give back the process's thread counts, whatever workers made of them."""
-    torch = sys.modules.get("torch")
-    before = None if torch is None else torch.get_num_threads()
-    with threadpool_limits(None):
-        try:
-            yield
-        finally:
-            # Set even if it reads the same here: what threads to come inherit may differ.
-            if torch is not None:
-                torch.set_num_threads(before)
+    """Give back the process's thread counts, whatever workers made of them.
+
+    Of several that overlap, in several threads, the last gives back what the first has found.
+    """
+    me = object()
+    with _COUNTS_LOCK:
+        if not _BORROWERS:
+            get_threads = getattr(sys.modules.get("torch"), "get_num_threads", None)
+            _FOUND.append((threadpool_limits(None), None if get_threads is None else get_threads()))
+        _BORROWERS.append(me)
+    try:
+        yield
+    finally:
+        with _COUNTS_LOCK:
+            _BORROWERS.remove(me)
+            if not _BORROWERS:
+                limits, before = _FOUND.pop()
+                limits.restore_original_limits()
+                # Set even if it reads the same here: what threads to come inherit may differ.
+                if (torch := sys.modules.get("torch")) is not None:
+                    torch.set_num_threads(_usual_threads() if before is None else before)
+
+
+def _usual_threads() -> int:
+    """Threads that torch takes when it is imported, if nobody has said otherwise."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdigit() and int(told) else int(joblib.cpu_count())
 
 
 def spread(
@@ -87,48 +121,62 @@ def spread(
     [1, 2, 3]
     """
     workers = count_workers(n_jobs)
-    threads = None if workers == 1 else max(1, int(joblib.cpu_count()) // workers)
-    pool = joblib.Parallel(n_jobs=workers, prefer="threads", return_as="generator")
-    with thread_counts_kept():
-        yield from pool(joblib.delayed(_capped)(function, thing, threads) for thing in things)
+    # One thing a task: joblib would batch what is quick, and take ever more of them ahead.
+    pool = joblib.Parallel(n_jobs=workers, prefer="threads", return_as="generator", batch_size=1)
+    threads = threads_each(workers)
+    with thread_counts_kept(), Parked(function) as parked:
+        yield from pool(joblib.delayed(_call)(parked, thing, threads) for thing in things)
 
 
-def _capped(function: Callable[[Thing], Result], thing: Thing, threads: int | None) -> Result:
+def threads_each(workers: int) -> int | None:
+    """Threads that each of several workers computes with; None for one, which has them all."""
+    return None if workers == 1 else max(1, int(joblib.cpu_count()) // workers)
+
+
+def _call(parked: "Parked", thing: Any, threads: int | None) -> Any:
     if threads is not None:
         cap_threads(threads)
-    return function(thing)
+    return parked.fetch()(thing)
 
 
 class Parked:
     """An object that travels to each worker process once, however many tasks name it.
 
-    Within a process it is the object itself. Pickled, it is a path; the first task in a process
-    opens it, and later ones find it there.
+    Within a process it is the object itself. Pickled, it is a path in a temporary folder, which is
+    made when it first travels; the first task in a process opens it, and later ones find it there.
 
     Parameters
     ----------
     thing : object
         Anything that cloudpickle can pickle, if it is to leave the process.
-    folder : path
-        Where to park it; must last as long as the tasks do.
     """
 
     _opened: tuple[str, Any] | None = None  # the last one opened in this process
 
-    def __init__(self, thing: Any, folder: Path) -> None:
+    def __init__(self, thing: Any) -> None:
         self._thing = thing
-        self._path = folder / uuid.uuid4().hex
+        self._folder: TemporaryDirectory[str] | None = None
+        self._path: Path | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def __getstate__(self) -> dict[str, Any]:
-        if not self._path.exists():
-            part = self._path.with_suffix(".part")
-            part.write_bytes(cloudpickle.dumps(self._thing))
-            part.replace(self._path)
-        return {"_thing": None, "_path": self._path}
+        if self._path is None:
+            pickled = cloudpickle.dumps(self._thing)  # before there is anything to clean up
+            self._folder = TemporaryDirectory(prefix="slidewin-")
+            path = Path(self._folder.name) / uuid.uuid4().hex
+            path.write_bytes(pickled)
+            self._path = path
+        return {"_thing": None, "_folder": None, "_path": self._path}
 
     def fetch(self) -> Any:
         """Return the object, in whichever process this is."""
-        if self._thing is not None:
+        if self._path is None or self._thing is not None:
             return self._thing
         if Parked._opened is None or Parked._opened[0] != self._path.name:
             # Written a moment ago by the process that started this one.

@@ -155,6 +155,7 @@ def test_rows_are_read_as_they_are_needed(tmp_path, dark, monkeypatch):
     monkeypatch.setattr(
         type(photo), "__getitem__", lambda self, key: read.append(key) or PHOTO[key]
     )
+    monkeypatch.setattr("slidewin.pyramid._READ", 10_000)
     slidewin.SlidingWindow(dark, lesion_size=8, verbose=0).localize(photo)
     rows = [key.indices(150)[:2] for key in read]
     assert rows[0][0] == 0
@@ -399,10 +400,10 @@ def test_chunks_too_large_to_hold_are_refused(tmp_path, monkeypatch):
         as_zarr(tmp_path / "b", chunks=(150, 10, 3)),
         as_zarr(tmp_path / "c", PHOTO[:9, :9], chunks=(150, 210, 3)),
     ]
-    monkeypatch.setattr(reading, "_LARGEST_PIECE", PHOTO.nbytes)
+    monkeypatch.setattr(reading, "LARGEST_READ", PHOTO.nbytes)
     for path in paths:
         open_image(path).close()
-    monkeypatch.setattr(reading, "_LARGEST_PIECE", PHOTO.nbytes - 1)
+    monkeypatch.setattr(reading, "LARGEST_READ", PHOTO.nbytes - 1)
     for path in paths:
         with pytest.raises(ImageReadError, match=r"stored in chunks .* of 150 x .* 512 x 512 px"):
             open_image(path)

@@ -18,7 +18,7 @@ from slidewin.grid import plan_grid
 from slidewin.network import window_network
 from slidewin.pyramid import read_bands
 from slidewin.sweep import SlidingWindow
-from slidewin.sweep.tiles import windows_to_check
+from slidewin.sweep.proof import windows_to_check
 
 CLASSES = ["background", "lesion"]
 
@@ -139,6 +139,7 @@ def test_a_difference_within_the_tolerance_passes_and_the_largest_is_told(noise,
         "precision": "that of model",
         "saving": 2.0,
         "tolerance": 1e-3,
+        "refused": {},
     }
 
 
@@ -235,7 +236,7 @@ def test_a_function_cannot_be_asked_to_share(noise, dark):
         ({"engine": "fast"}, "engine='fast': choose one of auto, shared, windows"),
         ({"engine": None}, "engine=None"),
         ({"precision": "float16"}, "precision='float16': choose one of model, auto"),
-        ({"tolerance": 0}, "tolerance=0: a number above 0"),
+        ({"tolerance": 0}, "tolerance=0: a finite number above 0"),
         ({"tolerance": -1e-4}, "tolerance=-0.0001"),
         ({"tolerance": "1e-4"}, "tolerance='1e-4'"),
         ({"tolerance": True}, "tolerance=True"),

@@ -119,6 +119,7 @@ class _SharedFeatures(SharedWindows):
 
     spacing = 1
     precision = "that of the features"
+    dense_is_free = False  # the estimator is asked for each window
 
     def __init__(self, classifier: EstimatorClassifier, stride: int) -> None:
         self.classifier = classifier

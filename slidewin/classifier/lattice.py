@@ -29,6 +29,8 @@ class SharedNetwork(SharedWindows):
         In which to compute; the network's own by default.
     """
 
+    dense_is_free = True
+
     def __init__(
         self, classifier: "ModuleClassifier", shared: Shared, *, dtype: torch.dtype | None = None
     ) -> None:
@@ -100,7 +102,8 @@ class SharedNetwork(SharedWindows):
             seen = map_[..., cells, :][..., cells].float()
             # Flattened or pooled, it has fewer axes than the map.
             own = own.reshape(seen.shape).float() if own.numel() == seen.numel() else None
-            if own is None or (own - seen).abs().max() > 1e-3 * own.abs().max() + 1e-4:
+            rounding = max(1e-3, 8 * self.eps)
+            if own is None or (own - seen).abs().max() > rounding * own.abs().max() + 1e-4:
                 return f"its layer '{layers[name]}' answers otherwise for a window within an image"
         return f"no single layer: rounding in {self.precision} adds up"
 
@@ -138,5 +141,6 @@ def half_precision(device: torch.device) -> torch.dtype | None:
     if device.type == "cuda":
         return torch.float16
     if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
+        able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else None
     return None

@@ -307,11 +307,14 @@ class SharedWindows(ABC):
         Arithmetic that windows take one by one, over that which is done together; estimated.
     precision : str
         In which they are computed.
+    dense_is_free : bool
+        Whether windows at every spacing cost no more than those at a stride.
     """
 
     spacing: int
     saving: float
     precision: str
+    dense_is_free: bool
 
     @abstractmethod
     def predict(

@@ -26,7 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from slidewin.classifier.dense import Mean, Normalised, over_channels, over_image
 from slidewin.classifier.receptive import POINTWISE
-from slidewin.classifier.tracing import graph_of
+from slidewin.classifier.tracing import graph_of, is_pooling
 from slidewin.errors import SharingError
 
 __all__ = ["Cells", "Shared", "share"]
@@ -154,7 +154,12 @@ def share(
         folded=builder.folded,
         stride=stride,
         spacing=builder.spacing,
-        saving=builder.alone / stride**2 / max(builder.together, 1e-9),
+        # Where there are no products to count, each pixel is seen once, not by each window.
+        saving=(
+            builder.alone / stride**2 / builder.together
+            if builder.together
+            else (input_size / stride) ** 2
+        ),
     )
 
 
@@ -337,7 +342,7 @@ class _Builder:
             _refuse(said, "joins maps whose cells do not lie on each other's")
         elif name == "flatten" and list(options.values()) == [1]:
             self._flatten(node, cells)
-        elif _is_pooling(name, options):
+        elif is_pooling(name, options):
             self._pool(node, cells)
         elif name in ("softmax", "log_softmax") and dim in (1, -1) and cells.pooled:
             node.args, node.kwargs = node.args[:1], {**node.kwargs, "dim": 1}
@@ -385,13 +390,3 @@ def _square(value: Any, name: str, key: str) -> int:
     if len(set(pair)) != 1 or not isinstance(pair[0], int):
         _refuse(name, f"has {key}={value!r}, which is not one number for both axes")
     return int(pair[0])
-
-
-def _is_pooling(name: str, options: dict[Any, Any]) -> bool:
-    """Whether a call takes the mean over all rows and columns."""
-    if name == "adaptive_avg_pool2d":
-        return list(options.values()) in ([1], [(1, 1)])
-    dims = options.get("dim", options.get(1))
-    return (
-        name == "mean" and isinstance(dims, tuple | list) and sorted(d % 4 for d in dims) == [2, 3]
-    )

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import fx, nn
 
-__all__ = ["graph_of"]
+__all__ = ["graph_of", "is_pooling"]
 
 
 def graph_of(module: nn.Module) -> fx.Graph:
@@ -46,3 +46,13 @@ def graph_of(module: nn.Module) -> fx.Graph:
     result = stand_in(tracer.create_proxy("placeholder", "image", (), {}))
     tracer.create_node("output", "output", (tracer.create_arg(result),), {})
     return tracer.graph
+
+
+def is_pooling(name: str, options: dict[Any, Any]) -> bool:
+    """Whether a call takes the mean over all rows and columns."""
+    if name == "adaptive_avg_pool2d":
+        return list(options.values()) in ([1], [(1, 1)])
+    dims = options.get("dim", options.get(1))
+    return (
+        name == "mean" and isinstance(dims, tuple | list) and sorted(d % 4 for d in dims) == [2, 3]
+    )

@@ -21,16 +21,19 @@ def add_info(commands: Any) -> None:
 
 def _engine(classifier: "Classifier") -> str:
     """How a sweep at half-lesion stride will classify, in words."""
-    from slidewin.errors import SharingError
+    from slidewin.grid import plan_grid
+    from slidewin.sweep.way import Way, choose_way
 
-    stride = max(1, round(0.5 * classifier.input_size / classifier.context))
-    try:
-        shared = classifier.share(stride)
-    except SharingError as error:
-        return f"windows one by one ({error})"
+    side = 20 * classifier.input_size
+    grid = plan_grid((side, side), input_size=classifier.input_size, context=classifier.context)
+    with classifier.borrowed():
+        way, because = choose_way(Way(classifier, None, 1), grid, "auto", "model")
+    if way.shared is None:
+        return f"windows one by one ({because})"
+    dense = f", and every {way.shared.spacing} px no more" if way.shared.dense_is_free else ""
     return (
-        f"shared; windows every {stride} px take {shared.saving:.1f} times less arithmetic than "
-        f"one by one, and every {shared.spacing} px no more"
+        f"shared; windows every {grid.levels[0].stride} px take {way.shared.saving:.1f} times less "
+        f"work than one by one{dense}"
     )
 
 

@@ -9,9 +9,17 @@ from numpy.typing import NDArray
 
 from slidewin.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["bands", "check_image", "check_source", "hash_pixels", "range_fault", "to_uint8"]
+__all__ = [
+    "LARGEST_READ",
+    "bands",
+    "check_image",
+    "check_source",
+    "hash_pixels",
+    "range_fault",
+    "to_uint8",
+]
 
-_LARGEST_READ = 500_000_000  # bytes of a row of chunks
+LARGEST_READ = 500_000_000  # bytes of a row of chunks
 _BAND = 1 << 21  # bytes of samples read at a time, which bounds the cost beside the result
 
 
@@ -96,11 +104,11 @@ def check_source(photo: object) -> Any:
             + (_shape_advice(shape) if shape[2:] != (3,) else "read it into an array, if it fits")
         )
     chunks = getattr(photo, "chunks", None) or (1,)
-    if isinstance(chunks[0], int) and chunks[0] * shape[1] * 3 > _LARGEST_READ:
+    if isinstance(chunks[0], int) and chunks[0] * shape[1] * 3 > LARGEST_READ:
         raise ArgumentError(
             f"photo is a {type(photo).__name__} of chunks {chunks}, so that "
             f"{chunks[0] * shape[1] * 3 / 1e9:.1f} GB would be read at a time; wanted is at most "
-            f"{_LARGEST_READ / 1e9} GB: save it anew in smaller chunks, of 512 x 512 px say"
+            f"{LARGEST_READ / 1e9} GB: save it anew in smaller chunks, of 512 x 512 px say"
         )
     return photo
 

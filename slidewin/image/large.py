@@ -24,6 +24,7 @@ from slidewin.errors import (
     SlidewinError,
     SlidewinWarning,
 )
+from slidewin.image.arrays import LARGEST_READ
 
 if TYPE_CHECKING:
     import zarr
@@ -32,8 +33,6 @@ __all__ = ["StoredImage", "open_image"]
 
 # Rows that nothing divides are best read in pieces of about this many bytes.
 _PIECE = 1 << 22
-# What is stored in chunks is read a row of chunks at a time: more than this is not held.
-_LARGEST_PIECE = 500_000_000
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two are BigTIFF
 _ZIP = b"PK\3\4"
@@ -312,11 +311,11 @@ def _check(source: Any) -> None:
         )
     rows, cols, samples = source.chunks
     piece = rows * max(cols, shape[1]) * max(samples, 3)
-    if piece > _LARGEST_PIECE:
+    if piece > LARGEST_READ:
         raise ImageReadError(
             f"is stored in chunks (tiles, strips) of {rows} x {cols} px, so that "
             f"{piece / 1e9:.1f} GB would be read at a time; accepted is up to "
-            f"{_LARGEST_PIECE / 1e9} GB: save it anew in tiles of 512 x 512 px"
+            f"{LARGEST_READ / 1e9} GB: save it anew in tiles of 512 x 512 px"
         )
     source[:1, :1]
 

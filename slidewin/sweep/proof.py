@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slidewin.errors import SharingError
+from slidewin.errors import SharingError, SlidewinError, SweepError
 from slidewin.grid import Grid
-from slidewin.sweep.tiles import Answer, Way, windows_to_check
+from slidewin.sweep.tiles import Answer, wants_memory
+from slidewin.sweep.way import Way
 
-__all__ = ["Proof"]
+__all__ = ["Proof", "windows_to_check"]
 
 _LEAST_WINDOWS = 64
 _AT_A_TIME = 32
@@ -55,7 +56,18 @@ class Proof:
             return
         patches, together = map(np.concatenate, zip(*self._pending, strict=True))
         self._pending.clear()
-        alone = self.way.classifier.predict_proba(patches)
+        step = self.way.batch_size
+        try:
+            pieces = [patches[i : i + step] for i in range(0, len(patches), step)]
+            alone = np.concatenate([self.way.classifier.predict_proba(x) for x in pieces])
+        except SlidewinError:
+            raise
+        except Exception as error:  # of the classifier
+            if wants_memory(error):
+                raise SweepError(f"{error}; use a smaller batch_size than {step}") from error
+            raise SharingError(
+                f"windows by themselves fail ({type(error).__name__}: {error})"
+            ) from error
         differences = np.abs(together - alone).max(axis=1)
         worst = int(differences.argmax())
         self.n_checked += len(patches)
@@ -78,3 +90,26 @@ class Proof:
             "largest_difference": self.difference,
             "tolerance": self.tolerance,
         }
+
+
+def windows_to_check(grid: Grid, n: int) -> list[list[tuple[int, int]]]:
+    """Choose at least n windows, or all: of every level, its corners among them.
+
+    The choice is random, and the same for the same plan.
+    """
+    rng = np.random.default_rng(0)
+    chosen = []
+    for level in grid.levels:
+        rows, cols = level.lattice
+        corners = {(0, 0), (0, cols - 1), (rows - 1, 0), (rows - 1, cols - 1)}
+        share = min(len(level), max(len(corners), -(-n * len(level) // len(grid))))
+        # Many of them in the last row or column, whose windows are shifted back.
+        while len(corners) < share:
+            row, col = int(rng.integers(rows)), int(rng.integers(cols))
+            if rng.random() < 0.25:
+                row = rows - 1
+            elif rng.random() < 0.25:
+                col = cols - 1
+            corners.add((row, col))
+        chosen.append(sorted(corners))
+    return chosen

@@ -4,8 +4,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import takewhile
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import joblib
@@ -21,14 +19,13 @@ from slidewin.image import check_source
 from slidewin.sweep.coarse import check_bound, check_stride, fill_between, first_windows
 from slidewin.sweep.failure import failures_explained
 from slidewin.sweep.proof import Proof
-from slidewin.sweep.tiles import Way, choose_way, classify, cut_tiles
-from slidewin.workers import Parked, count_workers, thread_counts_kept
+from slidewin.sweep.tiles import classify, cut_tiles
+from slidewin.sweep.way import Way, check_way, choose_way
+from slidewin.workers import Parked, count_workers, thread_counts_kept, threads_each
 
 __all__ = ["SlidingWindow"]
 
 _PROGRESS_AFTER_S = 2.0
-_ENGINES = ("auto", "shared", "windows")
-_PRECISIONS = ("model", "auto")
 
 Probabilities = NDArray[np.float32]
 
@@ -82,9 +79,10 @@ class SlidingWindow:
     Notes
     -----
     The photo is read once (twice with `refine_above`), from top to bottom, and its levels are made
-    as it is read: memory holds ``H`` (twice too), of each level as many rows as a tile has (768 px
-    or four windows), and for each worker a tile, about 130 MB for the default network. So the photo
-    may be larger than memory: a memory map, or a zarr array, of which rows are read as needed.
+    as it is read: memory holds ``H`` (twice too), a row of the photo's chunks, of each level as
+    many rows as a tile has (768 px or four windows), and for each worker what its tile takes: 40 MB
+    with the default network at half-lesion stride, ten times that where the stride suits it worst.
+    So the photo may be larger than memory: a memory map, or a zarr array, read as it is needed.
 
     Examples
     --------
@@ -123,20 +121,7 @@ class SlidingWindow:
                 f"classifier: found {type(classifier).__name__}; wrap it with "
                 "slidewin.load_classifier(...), which says what it needs to know"
             )
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ArgumentError(f"batch_size={batch_size!r}: a whole number from 1 up is needed")
-        for name, value, known in (
-            ("engine", engine, _ENGINES),
-            ("precision", precision, _PRECISIONS),
-        ):
-            if value not in known:
-                raise ArgumentError(f"{name}={value!r}: choose one of {', '.join(known)}")
-        if (
-            isinstance(tolerance, bool)
-            or not isinstance(tolerance, int | float)
-            or not tolerance > 0
-        ):
-            raise ArgumentError(f"tolerance={tolerance!r}: a number above 0 is needed")
+        check_way(engine, precision, tolerance, batch_size)
         check_bound(refine_above)
         count_workers(n_jobs)  # refuses what is no number of workers
         classifier.target_columns(target)  # refuses a target that no class answers to
@@ -148,7 +133,7 @@ class SlidingWindow:
         self.tolerance = float(tolerance)
         self.precision: Literal["model", "auto"] = precision
         self.refine_above = refine_above
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size)
         self.n_jobs = n_jobs
         self.max_windows = max_windows
         self.verbose = verbose
@@ -225,9 +210,23 @@ class SlidingWindow:
         Returns
         -------
         HeatMap
+
+        Raises
+        ------
+        ArgumentError
+            If no class answers to the target, the shapes are not those of the plan, or the target
+            is another than that which ``refine_above`` has refined.
         """
         target = self.target if target is None else target
+        if self.refine_above is not None and target != self.target:
+            raise ArgumentError(
+                f"target={target!r}: with refine_above, windows were refined where "
+                f"{self.target!r} was likely; sweep once more for another target"
+            )
         grid = self.plan(photo_shape)
+        wanted = [(*level.lattice, len(self.classifier.classes_)) for level in grid.levels]
+        if (found := [values.shape for values in probabilities]) != wanted:
+            raise ArgumentError(f"probabilities: found shapes {found}; {wanted} are needed")
         layers = []
         for index, (level, values) in enumerate(zip(grid.levels, probabilities, strict=True)):
             flat = values.reshape(-1, values.shape[-1])
@@ -291,28 +290,33 @@ class SlidingWindow:
         """Probabilities, and how they were computed."""
         alone = Way(self.classifier, None, self.batch_size)
         with self.classifier.borrowed():
+            refused: dict[str, SharingError] = {}
             for precision in dict.fromkeys((self.precision, "model")):
                 way, because = choose_way(alone, grid, self.engine, precision)
                 if way.shared is None:
                     break
+                if way.shared.precision in refused:
+                    continue  # there is no other
                 proof = Proof(way, grid, self.tolerance)
                 try:
                     heat = self._swept(photo, grid, way, proof)
-                    if self.refine_above is None:
-                        return heat, proof.describe()
-                    because = "windows share their work: all of them cost no more"
-                    ignored = {"refine_above": self.refine_above, "ignored": because}
-                    return heat, {**proof.describe(), "refinement": ignored}
+                    engine = {
+                        **proof.describe(),
+                        "refused": {k: str(v) for k, v in refused.items()},
+                    }
+                    if self.refine_above is not None:
+                        why = {"ignored": "windows share their work"}
+                        engine["refinement"] = {"refine_above": self.refine_above, **why}
+                    return heat, engine
                 except SharingError as error:
-                    because = str(error)
-                    if precision == "model":
-                        if self.engine == "shared":
-                            raise
-                        warnings.warn(
-                            f"{because}; every window is classified by itself instead",
-                            SlidewinWarning,
-                            stacklevel=4,
-                        )
+                    refused[way.shared.precision] = error
+            if refused:
+                *_, last = refused.values()
+                if self.engine == "shared":
+                    raise last
+                because = str(last)
+                message = f"{because}; every window is classified by itself instead"
+                warnings.warn(message, SlidewinWarning, stacklevel=3)
             engine = {"name": "windows", "because": because}
             if self.refine_above is None:
                 return self._swept(photo, grid, alone), engine
@@ -325,11 +329,13 @@ class SlidingWindow:
     ) -> tuple[tuple[Probabilities, ...], int]:
         """Probabilities, coarse to fine, and how many windows were classified."""
         first = [first_windows(level) for level in grid.levels]
-        heat, swept = [], self._swept(photo, grid, way, wanted=first)
+        swept = self._swept(photo, grid, way, wanted=first)
+        heat = []
         for level, values in zip(grid.levels, swept, strict=True):
             flat = values.reshape(-1, values.shape[-1])
             found = self.classifier.target_probability(flat, self.target).reshape(level.lattice)
             heat.append(fill_between(level, values, found >= bound))
+        del swept
         rest = [np.isnan(values[..., 0]) for values in heat]
         if any(map(np.any, rest)):
             more = self._swept(photo, grid, way, wanted=rest)
@@ -350,17 +356,17 @@ class SlidingWindow:
         # NaN until computed: a window that is lost by mistake shows as not assessed.
         heat = tuple(np.full((*level.lattice, k), np.nan, np.float32) for level in grid.levels)
         workers = count_workers(self.n_jobs)
-        threads = None if workers == 1 else joblib.cpu_count() // workers
+        threads = threads_each(workers)
         pool = joblib.Parallel(
             n_jobs=workers,
             prefer="threads",
             return_as="generator_unordered",
             max_nbytes=None,  # a tile's pixels are few: no file for them
+            batch_size=1,  # joblib would take ever more of quick ones ahead
         )
         with ExitStack() as stack:
             stack.enter_context(thread_counts_kept())
-            folder = stack.enter_context(TemporaryDirectory(prefix="slidewin-"))
-            parked = Parked(way, Path(folder))
+            parked = stack.enter_context(Parked(way))
             bar = stack.enter_context(
                 tqdm(
                     total=len(grid) if wanted is None else sum(map(np.count_nonzero, wanted)),

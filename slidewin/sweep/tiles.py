@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidewin.classifier import Classifier
-from slidewin.classifier.protocol import SharedWindows
-from slidewin.errors import SharingError, SlidewinError, SweepError
+from slidewin.errors import ClassifierError, SharingError, SlidewinError, SweepError
 from slidewin.grid import Grid, Level
 from slidewin.pyramid import read_bands
+from slidewin.sweep.way import Way
 from slidewin.workers import Parked, cap_threads
 
-__all__ = ["Answer", "Tile", "Way", "choose_way", "classify", "cut_tiles", "windows_to_check"]
+__all__ = ["Answer", "Tile", "classify", "cut_tiles", "wants_memory"]
 
 # Windows by themselves: a few hundred, so that handing a tile out costs nothing.
 _WINDOWS = 22
@@ -28,42 +28,6 @@ _WINDOWS = 22
 # what neighbouring tiles compute twice is small beside it.
 _SHARED_PIXELS = 768
 _SHARED_SIDES = 4
-
-
-class Way(NamedTuple):
-    """How windows are classified: together, or one by one where ``shared`` is None."""
-
-    classifier: Classifier
-    shared: SharedWindows | None
-    batch_size: int
-
-
-def choose_way(alone: Way, grid: Grid, engine: str, precision: str) -> tuple[Way, str]:
-    """Let windows share their work where that is asked for, or exact and of use.
-
-    Returns
-    -------
-    way : Way
-    because : str
-        Where windows go one by one, why.
-
-    Raises
-    ------
-    SharingError
-        If the engine is ``"shared"`` and they cannot.
-    """
-    if engine == "windows":
-        return alone, "asked for"
-    try:
-        shared = alone.classifier.share(grid.levels[0].stride, precision=precision)
-    except SharingError as error:
-        if engine == "shared":
-            raise
-        return alone, str(error)
-    if shared.saving < 1 and engine == "auto":
-        times = 1 / shared.saving
-        return alone, f"sharing would take {times:.1f} times the work at this stride"
-    return alone._replace(shared=shared), ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,29 +140,6 @@ def cut_tiles(
             yield Tile(band.index, band.level, band.rows, cols, image, tuple(here), within)
 
 
-def windows_to_check(grid: Grid, n: int) -> list[list[tuple[int, int]]]:
-    """Choose at least n windows, or all: of every level, its corners among them.
-
-    The choice is random, and the same for the same plan.
-    """
-    rng = np.random.default_rng(0)
-    chosen = []
-    for level in grid.levels:
-        rows, cols = level.lattice
-        corners = {(0, 0), (0, cols - 1), (rows - 1, 0), (rows - 1, cols - 1)}
-        share = min(len(level), max(len(corners), -(-n * len(level) // len(grid))))
-        # Half of them along the borders, where windows are shifted back.
-        while len(corners) < share:
-            row, col = int(rng.integers(rows)), int(rng.integers(cols))
-            if rng.random() < 0.25:
-                row = rows - 1
-            elif rng.random() < 0.25:
-                col = cols - 1
-            corners.add((row, col))
-        chosen.append(sorted(corners))
-    return chosen
-
-
 def classify(parked: Parked, tile: Tile, threads: int | None) -> Answer:
     """Classify a tile's windows; run in a worker."""
     if threads is not None:
@@ -214,7 +155,9 @@ def classify(parked: Parked, tile: Tile, threads: int | None) -> Answer:
                 tile.image, tile.tops, tile.lefts, batch_size=way.batch_size
             )
     except Exception as error:
-        if way.shared is not None and not _wants_memory(error):
+        if isinstance(error, ClassifierError) and way.shared is not None:
+            raise _placed(error, way.classifier, tile) from error
+        if way.shared is not None and not wants_memory(error):
             # Whose fault it is shows when each window is classified by itself.
             raise SharingError(
                 f"windows cannot share their work: {type(error).__name__}: {error}"
@@ -246,8 +189,8 @@ def _placed(error: Exception, classifier: Classifier, tile: Tile) -> SlidewinErr
     level = tile.level
     where = f"of level {tile.index} (lesions of {level.lesion_size:.4g} px)"
     rows = f"windows of rows {tile.rows[0]} to {tile.rows[1] - 1} {where}"
-    if _wants_memory(error):
-        place, advice = rows, "; use a smaller batch_size, or fewer workers"
+    if wants_memory(error):
+        place, advice = rows, "; use a smaller batch_size, engine='windows', or fewer workers"
     elif (failing := _first_failing(classifier, tile)) is not None:
         row, column, error = failing
         place, advice = f"window at row {row}, column {column} {where}", ""
@@ -264,7 +207,8 @@ def _placed(error: Exception, classifier: Classifier, tile: Tile) -> SlidewinErr
     )
 
 
-def _wants_memory(error: Exception) -> bool:
+def wants_memory(error: Exception) -> bool:
+    """Whether memory ran out, by whatever name."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's
 
 
