@@ -90,3 +90,33 @@ def test_the_features_benchmark_times_ways_that_agree_to_the_last_bit():
     times = benchmark("features").measure((100, 120), 1)
     assert len(times) == 4
     assert all(seconds.shape == (1,) for seconds in times.values())
+
+
+def test_the_sweep_benchmark_compares_ways_that_agree(network):
+    pytest.importorskip("torchcam")
+    asked = benchmark("sweep")
+    photo = asked.draw((120, 150))
+    assert photo.shape == (120, 150, 3)
+    heat = asked.sweeper(network).localize(photo).layers[0].values
+    np.testing.assert_allclose(asked.batched(network, photo), heat, atol=1e-5)
+    assert asked.monai_windows(photo) == 4 * 6
+    assert len(asked.one_at_a_time(network, photo, 3)) == 3
+    assert asked.gradcam(network, photo).ndim == 3
+    # By hand: a tile of 80 x 80 px has 39 x 39 cells after the first layer, of 32 x 3 x 4 x 4.
+    assert asked.flops(network, photo[:80, :80]) > 2 * 39**2 * 32 * 3 * 16
+
+
+def test_a_figure_of_the_sweep_benchmark_says_whether_it_is_reached():
+    asked = benchmark("sweep")
+    most = asked.Figure("", "cost", 1.2, at_most=True)
+    assert most.line([1.1, 1.0, 1.3]) == "| cost | 1.1 | 1 to 1.3 | at most 1.2 | yes |"
+    assert asked.Figure("", "gain", 8).line([7.0]) == "| gain | 7 | 7 to 7 | at least 8 | **no** |"
+
+
+def test_the_backends_benchmark_leaves_out_what_cannot_run(capsys):
+    asked = benchmark("backends")
+    ways = {}
+    asked.attempt(ways, "works", lambda: lambda: 1)
+    asked.attempt(ways, "fails", lambda: 1 / 0)
+    assert list(ways) == ["works"]
+    assert "fails: ZeroDivisionError" in capsys.readouterr().out

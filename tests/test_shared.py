@@ -874,3 +874,21 @@ def test_a_network_that_is_trained_meanwhile_is_not_followed():
     together, alone = both_ways(classifier, picture(14, 14), [0, 4], [0, 4], stride=4)
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-5)
     assert np.abs(together - before).max() > 0.01
+
+
+def test_a_network_is_rebuilt_once_and_again_when_it_changes():
+    classifier = classifier_of(small_network(), 10, k=3)
+    image = picture(30, 30)
+    once = classifier.share(4)
+    assert classifier.share(4) is once
+    assert classifier.share(8) is not once
+    with torch.no_grad():
+        classifier.module[0].weight.mul_(1.5)
+    again = classifier.share(8)
+    alone = classifier.predict_windows(image, [0, 4], [0, 8])
+    np.testing.assert_allclose(again.predict(image, [0, 4], [0, 8]), alone, atol=1e-5)
+    handle = classifier.module[0].register_forward_hook(lambda *args: None)
+    with pytest.raises(SharingError, match="hooks"):
+        classifier.share(8)
+    handle.remove()
+    assert classifier.share(8) is again

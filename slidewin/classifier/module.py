@@ -45,6 +45,7 @@ class ModuleClassifier(NetworkClassifier):
     def __init__(self, module: "torch.nn.Module", **description: Any) -> None:
         super().__init__(**description)
         self.module = module
+        self._rebuilt: tuple[Any, SharedWindows] | None = None
 
     def _predict(self, patches: NDArray[np.uint8]) -> Any:
         import torch
@@ -86,12 +87,37 @@ class ModuleClassifier(NetworkClassifier):
         from slidewin.classifier.lattice import SharedNetwork, half_precision
         from slidewin.classifier.shared import share
 
+        # Rebuilt once for many photos; torch.fx keeps the code of what it builds for ever.
+        state = (stride, precision, self._state())
+        if self._rebuilt is not None and self._rebuilt[0] == state:
+            return self._rebuilt[1]
         with self.borrowed():
             shared = share(
                 self.module, self.input_size, stride=stride, mean=self.mean, std=self.std
             )
         dtype = half_precision(self._like().device) if precision == "auto" else None
-        return SharedNetwork(self, shared, dtype=dtype)
+        network = SharedNetwork(self, shared, dtype=dtype)
+        self._rebuilt = state, network
+        return network
+
+    def _state(self) -> tuple[Any, ...]:
+        """What changes whenever the module is changed: by training, by hooks, or by hand."""
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        layers = [
+            (
+                id(layer),
+                type(layer),
+                bool(layer._forward_hooks or layer._forward_pre_hooks),
+                [key for key, value in vars(layer).items() if callable(value)],
+            )
+            for layer in self.module.modules()
+        ]
+        # Tensors made for inference count no versions; they cannot be trained either.
+        versions = [
+            (t.data_ptr(), t.device, t.dtype, None if t.is_inference() else t._version)
+            for t in tensors
+        ]
+        return str(self.module), layers, versions, self.mean, self.std
 
     def from_scores(self, scores: NDArray[np.float32], *, eps: float) -> NDArray[np.float32]:
         """Probabilities (m, n, k) for scores (m, n, k), checked as those of patches are."""
@@ -159,7 +185,7 @@ class ModuleClassifier(NetworkClassifier):
         return digest.hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
+        state = self.__dict__ | {"_rebuilt": None}
         torch = sys.modules["torch"]
         if isinstance(self.module, torch.jit.ScriptModule):  # which does not pickle
             state["module"] = self.module.save_to_buffer()
