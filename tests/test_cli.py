@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -132,6 +133,7 @@ def test_info_describes_a_classifier(model, capsys):
     said = capsys.readouterr().out
     for words in ("melanoma", "input_size=64", "threshold for lesion", "sha256", "torch"):
         assert words in said
+    assert re.search(r"engine: shared; windows every 16 px take \d+\.\d times less work", said)
 
 
 def test_info_tries_a_classifier_where_asked(model, capsys):
@@ -177,3 +179,40 @@ def test_training_is_not_begun_where_it_cannot_be_kept(tmp_path, capsys):
     arguments = ["train", "--lesions", "none.csv", "--negatives", "none"]
     assert main([*arguments, "-o", str(tmp_path / "model.pt")]) == 2
     assert ".safetensors" in capsys.readouterr().err
+
+
+def test_photos_by_several_workers_are_as_by_one(photos, model, tmp_path):
+    (photos / "a_broken.jpg").write_bytes(b"\xff\xd8\xff but no JPEG")
+    arguments = ["locate", str(photos), "--classifier", model, "--lesion-size", "40", "--quiet"]
+    assert main([*arguments, "-o", str(tmp_path / "one")]) == 1
+    assert main([*arguments, "-o", str(tmp_path / "two"), "--n-jobs", "2"]) == 1
+    one, two = (
+        [{key: value for key, value in row.items() if key != "seconds"} for row in summary(folder)]
+        for folder in (tmp_path / "one", tmp_path / "two")
+    )
+    assert one == two
+    for name in ("heatmap.png", "mask.png"):
+        whole, parted = ((tmp_path / x / "hand" / name).read_bytes() for x in ("one", "two"))
+        assert whole == parted
+
+
+def test_a_region_of_interest_confines_the_map(photos, model, tmp_path):
+    inside = np.zeros((150, 210, 3), np.uint8)
+    inside[:75] = 255
+    write_png(tmp_path / "upper.png", inside)
+    arguments = ["locate", str(photos / "hand.png"), "--classifier", model, "--lesion-size", "40"]
+    out = tmp_path / "out"
+    assert main([*arguments, "-o", str(out), "--roi", str(tmp_path / "upper.png"), "--quiet"]) == 0
+    mask = slidewin.read_image(out / "hand" / "mask.png")[:, :, 0]
+    assert (mask[75:] == 128).all()
+    assert (mask[:75] != 128).all()
+    settings = json.loads((out / "hand" / "settings.json").read_text())
+    assert len(settings["roi"]["sha256"]) == 64
+    assert summary(out)[0]["share_assessed"] == "0.5000"
+
+
+def test_a_region_of_interest_that_no_photo_has_is_refused_at_once(photos, model, tmp_path, capsys):
+    arguments = ["locate", str(photos), "--classifier", model, "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--roi", "elbows"]) == 2
+    assert "elbows" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
