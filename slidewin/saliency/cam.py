@@ -1,0 +1,293 @@
+"""Grad-CAM and its relatives: what a layer's feature maps say, weighted by what they are worth.
+
+Let ``A`` be a layer's activations, of shape (channels, rows, cols), and ``g`` the gradient of the
+target's score in them. Every method sums over the channels and cuts off what is below 0:
+
+========== ==================================================
+Grad-CAM   ``A`` times the mean of ``g`` over rows and cols
+Grad-CAM++ ``A`` times the sum of ``g``, above 0 and damped
+HiResCAM   ``A`` times ``g``, cell by cell
+LayerCAM   ``A`` times ``g`` where above 0, cell by cell
+Score-CAM  ``A`` times the score of what a channel lets through
+Eigen-CAM  ``A`` along its first principal direction
+========== ==================================================
+"""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from slidewin.errors import MissingPackageError
+from slidewin.saliency.explainer import ALONE
+from slidewin.saliency.layer import CAM
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["EigenCAM", "GradCAM", "GradCAMPlusPlus", "HiResCAM", "LayerCAM", "ScoreCAM"]
+
+
+class _FromTorchcam(CAM):
+    """What torchcam computes, without its normalisation."""
+
+    _extractor: ClassVar[str]
+
+    def _options(self, inputs: "torch.Tensor") -> dict[str, Any]:  # noqa: ARG002
+        """Options of torchcam's extractor."""
+        return {}
+
+    def _maps(self, inputs: "torch.Tensor") -> "torch.Tensor":
+        try:
+            from torchcam import methods
+        except ImportError as error:
+            raise MissingPackageError(
+                f"{self.method} needs torchcam: pip install 'slidewin[cam]'"
+            ) from error
+        from slidewin.saliency.score import TargetScore
+
+        make = getattr(methods, self._extractor)
+        scored = TargetScore(self.classifier, self.target)
+        options = self._options(inputs)
+        with make(scored, f"module.{self._hooked}", **options) as extractor:
+            (cams,) = extractor(class_idx=0, scores=scored(inputs), normalized=False)
+            # It sums as if NaN were 0; here it is refused.
+            for kept in (*extractor.hook_a, *extractor.hook_g):
+                if kept is not None and not kept.isfinite().all():
+                    cams = cams + np.nan
+        maps: torch.Tensor = cams
+        return maps
+
+
+class _FromGradients(CAM):
+    """What is computed here from activations and gradients, each (n, channels, rows, cols)."""
+
+    @abstractmethod
+    def _combine(self, activations: "torch.Tensor", gradients: "torch.Tensor") -> "torch.Tensor":
+        """Maps (n, rows, cols), of which what is below 0 is cut off."""
+
+    def _maps(self, inputs: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        from slidewin.saliency.score import TargetScore
+
+        kept: list[torch.Tensor] = []
+        layer = self.classifier.module.get_submodule(self._hooked)
+        handle = layer.register_forward_hook(lambda _, __, output: kept.append(output))
+        try:
+            scores = TargetScore(self.classifier, self.target)(inputs)
+        finally:
+            handle.remove()
+        (gradients,) = torch.autograd.grad(scores.sum(), kept[-1])
+        with torch.no_grad():
+            return self._combine(kept[-1], gradients).relu()
+
+
+class GradCAM(_FromTorchcam):
+    """Gradient-weighted class activation maps of a torch classifier: a localiser.
+
+    Parameters
+    ----------
+    classifier, layer
+        As for :class:`CAM`.
+    **options
+        ``target``, ``on``, ``lesion_size`` ...: as for :class:`Explainer`.
+
+    Notes
+    -----
+    Computed by torchcam without its normalisation. On a photo as it is, memory grows by some 300
+    bytes a pixel for the default network. Meanwhile no other thread may use the module.
+
+    References
+    ----------
+    Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+    Localization", ICCV 2017, https://doi.org/10.1109/ICCV.2017.74
+
+    Examples
+    --------
+    >>> import slidewin
+    >>> photo = np.zeros((96, 128, 3), np.uint8)
+    >>> GradCAM(slidewin.load_classifier(), on="photo").localize(photo).unit
+    'raw'
+    """
+
+    method = "Grad-CAM"
+    _extractor = "GradCAM"
+
+
+class LayerCAM(_FromTorchcam):
+    """LayerCAM: each cell weighted by its own gradient, where that is above 0. A localiser.
+
+    Parameters, cost and memory are those of :class:`GradCAM`; computed by torchcam.
+
+    References
+    ----------
+    Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization", IEEE
+    Trans. Image Process. 30, 2021, https://doi.org/10.1109/TIP.2021.3089943
+
+    Examples
+    --------
+    >>> import slidewin
+    >>> photo = np.zeros((96, 128, 3), np.uint8)
+    >>> LayerCAM(slidewin.load_classifier()).localize(photo).method
+    'LayerCAM'
+    """
+
+    method = "LayerCAM"
+    _extractor = "LayerCAM"
+
+
+class ScoreCAM(_FromTorchcam):
+    """Score-CAM: each channel weighted by the score of what it lets through. A localiser.
+
+    Parameters are those of :class:`GradCAM`; computed by torchcam.
+
+    Notes
+    -----
+    An image takes a pass for each channel of the layer and two more, 130 with the default network:
+    with ``on="windows"`` most photos need more than `max_passes`.
+
+    The weights are a softmax over channels, so values have the scale of the layer's activations,
+    and do not grow with the score. What a channel does not let through is 0 at the network's input,
+    which is the colour ``mean`` of the classifier; where that is black it may look like a lesion.
+
+    References
+    ----------
+    Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
+    CVPR Workshops 2020, https://arxiv.org/abs/1910.01279
+
+    Examples
+    --------
+    >>> import slidewin
+    >>> cam = ScoreCAM(slidewin.load_classifier(), on="windows", lesion_size=32)
+    >>> cam.passes((512, 512, 3)) > 100_000
+    True
+    """
+
+    method = "Score-CAM"
+    thins_out = False
+    _extractor = "ScoreCAM"
+
+    def passes_each(self) -> int:
+        """One for each channel of the layer, and two for the image itself."""
+        with ALONE, self.classifier.borrowed():
+            return self._examined()[1] + 2
+
+    def _options(self, inputs: "torch.Tensor") -> dict[str, Any]:
+        # As many masked images at a time as there may be windows.
+        larger = inputs.shape[2] * inputs.shape[3] / self.classifier.input_size**2
+        return {"batch_size": max(1, int(self.batch_size / larger))}
+
+
+class GradCAMPlusPlus(_FromGradients):
+    """Grad-CAM++: gradients above 0, damped where many cells share in the score. A localiser.
+
+    Parameters, cost and memory are those of :class:`GradCAM`.
+
+    Notes
+    -----
+    Computed here by the paper's equations 10 and 19 for a score that enters through an exponential,
+    without that exponential as a factor. (torchcam 0.5.0 loses the division by the denominator: it
+    divides a copy.)
+
+    References
+    ----------
+    Chattopadhay et al., "Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep
+    Convolutional Networks", WACV 2018, https://doi.org/10.1109/WACV.2018.00097
+
+    Examples
+    --------
+    >>> import slidewin
+    >>> photo = np.zeros((96, 128, 3), np.uint8)
+    >>> GradCAMPlusPlus(slidewin.load_classifier()).localize(photo).method
+    'Grad-CAM++'
+    """
+
+    method = "Grad-CAM++"
+    thins_out = False  # weights are sums over cells
+
+    def _combine(self, activations: "torch.Tensor", gradients: "torch.Tensor") -> "torch.Tensor":
+        # alpha = g^2 / (2 g^2 + g^3 sum A); divided by g^2, so that small gradients do not vanish.
+        damping = 2 + gradients * activations.sum((2, 3), keepdim=True)
+        # Below 0 only where activations are: there it is not defined.
+        alpha = damping.reciprocal().where(damping > 0, 0)
+        weights = (alpha * gradients.relu()).sum((2, 3), keepdim=True)
+        return (weights * activations).sum(1)
+
+
+class HiResCAM(_FromGradients):
+    """HiResCAM: activations times gradients, cell by cell. A localiser.
+
+    Parameters, cost and memory are those of :class:`GradCAM`. Where the layer is followed by
+    nothing but linear layers, the cells' values, those below 0 too, sum to the score but for the
+    bias.
+
+    References
+    ----------
+    Draelos and Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional
+    neural networks", 2020, https://arxiv.org/abs/2011.08891
+
+    Examples
+    --------
+    >>> import slidewin
+    >>> photo = np.zeros((96, 128, 3), np.uint8)
+    >>> HiResCAM(slidewin.load_classifier()).localize(photo).method
+    'HiResCAM'
+    """
+
+    method = "HiResCAM"
+
+    def _combine(self, activations: "torch.Tensor", gradients: "torch.Tensor") -> "torch.Tensor":
+        return (activations * gradients).sum(1)
+
+
+class EigenCAM(CAM):
+    """Eigen-CAM: activations along their first principal direction. A localiser.
+
+    Parameters are those of :class:`GradCAM`, and memory less; an image takes one pass.
+
+    Notes
+    -----
+    It asks for no class: the map is the same for every target, and shows what the layer responds
+    to most. A direction has no sign of its own; it is taken so that the map's sum is above 0.
+
+    References
+    ----------
+    Muhammad and Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN 2020,
+    https://doi.org/10.1109/IJCNN48605.2020.9206626
+
+    Examples
+    --------
+    >>> import slidewin
+    >>> photo = np.zeros((96, 128, 3), np.uint8)
+    >>> EigenCAM(slidewin.load_classifier()).localize(photo).method
+    'Eigen-CAM'
+    """
+
+    method = "Eigen-CAM"
+    thins_out = False
+
+    def passes_each(self) -> int:
+        """One pass."""
+        return 1
+
+    def _maps(self, inputs: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        kept: list[torch.Tensor] = []
+        layer = self.classifier.module.get_submodule(self._hooked)
+        handle = layer.register_forward_hook(lambda _, __, output: kept.append(output))
+        try:
+            with torch.no_grad():
+                self.classifier.scores(inputs)
+        finally:
+            handle.remove()
+        activations = kept[-1].detach().float()
+        if not activations.isfinite().all():  # of which there are no singular vectors
+            return activations.sum(1) + np.nan
+        cells = activations.flatten(2).transpose(1, 2)
+        left, singular, _ = torch.linalg.svd(cells, full_matrices=False)
+        maps = left[..., 0] * singular[:, :1]
+        maps = (maps * maps.sum(1, keepdim=True).sign()).relu()
+        shaped: torch.Tensor = maps.reshape(len(maps), *activations.shape[2:])
+        return shaped
