@@ -16,6 +16,7 @@ a localiser that lights up empty photos pays for it.
 `ceiling`              how well a grid could outline a lesion at best
 `calibration`          whether 0.9 means nine in ten
 `interval`             how sure all these figures are, and their differences
+`resampled`            the same for many figures at once
 =====================  ===========================================================================
 
 Where a map is NaN it was not assessed, and pixels there count neither for it nor against it. So
@@ -94,6 +95,13 @@ from slidewin.metrics.pointing import (
     pointing_game,
     pointing_tolerance,
 )
+from slidewin.metrics.resampled import (
+    draw_photos,
+    drawn_auroc,
+    drawn_pxap,
+    drawn_sensitivity,
+    drawn_specificity,
+)
 
 __all__ = [
     "BOX_IOUS",
@@ -121,6 +129,11 @@ __all__ = [
     "count_pixels",
     "deletion_curve",
     "dice",
+    "draw_photos",
+    "drawn_auroc",
+    "drawn_pxap",
+    "drawn_sensitivity",
+    "drawn_specificity",
     "energy_pointing",
     "expected_calibration_error",
     "false_regions",

@@ -1,6 +1,6 @@
 """Intervals: how much a figure would change with other photos of the same kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +8,13 @@ import numpy.typing as npt
 
 from slidewin.errors import ArgumentError
 
-__all__ = ["Difference", "bootstrap_difference", "bootstrap_interval", "wilson_interval"]
+__all__ = [
+    "Difference",
+    "bootstrap_difference",
+    "bootstrap_interval",
+    "draw_groups",
+    "wilson_interval",
+]
 
 Indices = npt.NDArray[np.intp]
 
@@ -49,19 +55,26 @@ def bootstrap_interval(
     >>> low < 49.5 < high
     True
     """
-    _, which = np.unique(np.asarray(groups), return_inverse=True)
-    members = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
-    rng = np.random.default_rng(random_state)
-    drawn = [
-        statistic(
-            np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
-        )
-        for _ in range(n)
-    ]
+    drawn = [statistic(cases) for cases in draw_groups(groups, n=n, random_state=random_state)]
     if np.isnan(drawn).all():
         return float("nan"), float("nan")
     low, high = np.nanpercentile(drawn, (2.5, 97.5))
     return float(low), float(high)
+
+
+def draw_groups(
+    groups: npt.ArrayLike, *, n: int = 1000, random_state: int = 0
+) -> Iterator[Indices]:
+    """Draw whole groups with replacement, `n` times: the cases of each draw, some repeatedly.
+
+    Parameters are those of :func:`bootstrap_interval`.
+    """
+    _, which = np.unique(np.asarray(groups), return_inverse=True)
+    members = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
+    rng = np.random.default_rng(random_state)
+    for _ in range(n):
+        drawn = rng.integers(len(members), size=len(members))
+        yield np.concatenate([members[i] for i in drawn])
 
 
 class Difference(NamedTuple):
