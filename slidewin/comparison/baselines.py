@@ -175,13 +175,15 @@ class Edges(_Baseline):
     method = "edges"
 
     def _values(self, photo: Photo) -> list[Values]:
-        luma = _luma(_shrunk(photo, _LONGEST / max(photo.shape[:2])))
+        small = _shrunk(photo, _LONGEST / max(photo.shape[:2]))
+        luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        # In whole numbers and by numpy: cv2.magnitude rounds by where in memory a pixel lies.
         across, down = (
-            cv2.Sobel(luma, cv2.CV_32F, *way, borderType=cv2.BORDER_REPLICATE)
+            cv2.Sobel(luma, cv2.CV_16S, *way, borderType=cv2.BORDER_REPLICATE).astype(np.float32)
             for way in ((1, 0), (0, 1))
         )
-        # Either slope is at most 4, which only a corner could have of both.
-        return [np.asarray(cv2.magnitude(across, down) / np.float32(4 * np.sqrt(2)), np.float32)]
+        # Either slope is at most 4 times 255, which only a corner could have of both.
+        return [np.sqrt(across**2 + down**2) / np.float32(4 * 255 * np.sqrt(2))]
 
 
 class Darkness(_Baseline):
