@@ -9,15 +9,30 @@ from slidewin.saliency.cam import (
     ScoreCAM,
 )
 from slidewin.saliency.explainer import Explainer
+from slidewin.saliency.gradient import (
+    LRP,
+    Deconvolution,
+    GuidedBackprop,
+    IntegratedGradients,
+    Saliency,
+)
 from slidewin.saliency.layer import CAM
+from slidewin.saliency.perturbation import RISE, Occlusion
 
 __all__ = [
     "CAM",
+    "LRP",
+    "RISE",
+    "Deconvolution",
     "EigenCAM",
     "Explainer",
     "GradCAM",
     "GradCAMPlusPlus",
+    "GuidedBackprop",
     "HiResCAM",
+    "IntegratedGradients",
     "LayerCAM",
+    "Occlusion",
+    "Saliency",
     "ScoreCAM",
 ]
