@@ -1,15 +1,13 @@
 """Figures of a training run: what each round brought, and what probabilities are worth."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from slidewin.errors import MissingPackageError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from slidewin.report.chart import new_figure, to_png
 
 __all__ = ["draw_reliability", "draw_rounds"]
+
+_WHAT = "figures of a training run"
 
 
 def draw_reliability(calibration: Mapping[str, Any]) -> bytes:
@@ -35,7 +33,7 @@ def draw_reliability(calibration: Mapping[str, Any]) -> bytes:
     Niculescu-Mizil and Caruana, "Predicting good probabilities with supervised learning", ICML
     2005.
     """
-    figure = _figure()
+    figure = new_figure(6, 6, what=_WHAT)
     axes = figure.add_subplot(
         xlabel="probability of a lesion that the classifier states",
         ylabel="share of windows that show one",
@@ -49,7 +47,7 @@ def draw_reliability(calibration: Mapping[str, Any]) -> bytes:
         label = f"{name} calibration: error {error:.4f}, Brier score {points['brier']:.4f}"
         axes.plot(points["said"], points["came_true"], marker="o", label=label)
     axes.legend(loc="upper left", fontsize="small")
-    return _png(figure)
+    return to_png(figure)
 
 
 def draw_rounds(rounds: Sequence[Mapping[str, Any]]) -> bytes:
@@ -70,7 +68,7 @@ def draw_rounds(rounds: Sequence[Mapping[str, Any]]) -> bytes:
     MissingPackageError
         If matplotlib is not installed.
     """
-    figure = _figure()
+    figure = new_figure(6, 6, what=_WHAT)
     above = figure.add_subplot(2, 1, 1, ylabel="false regions", yscale="symlog", ylim=(0, None))
     below = figure.add_subplot(2, 1, 2, xlabel="round", ylabel="lesions found", ylim=(0, 1.02))
     numbers = [point["round"] for point in rounds]
@@ -82,21 +80,4 @@ def draw_rounds(rounds: Sequence[Mapping[str, Any]]) -> bytes:
     for axes in (above, below):
         axes.set_xticks(numbers)
     above.legend(fontsize="small")
-    return _png(figure)
-
-
-def _figure() -> "Figure":
-    try:
-        # Not pyplot, which keeps figures and picks a window system for the whole process.
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingPackageError(
-            "figures of a training run need matplotlib: pip install 'slidewin[figures]'"
-        ) from error
-    return Figure(figsize=(6, 6), layout="constrained")
-
-
-def _png(figure: "Figure") -> bytes:
-    stream = BytesIO()
-    figure.savefig(stream, format="png", dpi=120)
-    return stream.getvalue()
+    return to_png(figure)
