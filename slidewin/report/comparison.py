@@ -173,8 +173,7 @@ def draw_precision_recall(
         if band is not None:
             _band(axes, x, band, "pre", look)
     if prevalence is not None:
-        axes.axhline(prevalence, color=_GREY, linewidth=0.8)
-        axes.text(0.99, prevalence + 0.01, "chance", color=_GREY, ha="right", fontsize="small")
+        axes.axhline(prevalence, color=_INK, linewidth=0.8, label=f"chance, {prevalence:.2g}")
     _finish(axes, len(lines))
     return to_png(figure)
 
@@ -237,6 +236,7 @@ def draw_cost(points: Sequence[Point], *, score: str = "FROC score (LUNA16)") ->
             str(rank), (point.seconds, point.score), color="w", fontsize=6.5, ha="center",
             va="center_baseline",
         )  # fmt: skip
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.margins(x=0.1)
     axes.grid(color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)

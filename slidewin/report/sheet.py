@@ -113,6 +113,9 @@ def draw_maps(
         axes.set_title(textwrap.fill(name, 20), fontsize="small")
     cells[-1][0].axis("off")
     for axes, method in zip(cells[-1][1:], methods, strict=True):
+        if all(isinstance(one.maps.get(method, ""), str) for one in photos):
+            axes.axis("off")
+            continue
         ramp = draw_heatmap(np.linspace(0, 1, 256, dtype=np.float32)[None])
         axes.imshow(ramp, aspect="auto", interpolation="nearest")
         ends = [f"{value:.3g}" for value in scales[method]]
