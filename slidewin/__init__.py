@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slidewin.classifier import Classifier, load_classifier
+    from slidewin.comparison import compare
     from slidewin.errors import SlidewinError
     from slidewin.finding import Finding, locate
     from slidewin.heatmap import HeatMap
@@ -25,6 +26,7 @@ __all__ = [
     "HeatMap",
     "SlidewinError",
     "SlidingWindow",
+    "compare",
     "draw_scene",
     "load_classifier",
     "locate",
@@ -40,6 +42,7 @@ _ROOMS = {
     "HeatMap": "heatmap",
     "SlidewinError": "errors",
     "SlidingWindow": "sweep",
+    "compare": "comparison",
     "draw_scene": "scene",
     "load_classifier": "classifier",
     "locate": "finding",

@@ -1,0 +1,255 @@
+"""The contest: many localisers over many photos, in one call."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from slidewin.classifier import Classifier, load_classifier
+from slidewin.comparison.dataset import open_dataset
+from slidewin.comparison.methods import (
+    SWEEP,
+    LesionSize,
+    Localizer,
+    Setup,
+    choose_methods,
+    size_in_pixels,
+)
+from slidewin.comparison.results import hash_file, versions
+from slidewin.comparison.run import run
+from slidewin.comparison.sample import Sample
+from slidewin.comparison.table import Comparison, sort_rows
+from slidewin.errors import ArgumentError, ArgumentTypeError
+from slidewin.output import make_folder, write_text
+from slidewin.workers import count_workers
+
+__all__ = ["MAX_PASSES", "compare"]
+
+MAX_PASSES = 20_000
+"""Most passes of the network that a comparison lets a method plan for a photo, unless told more."""
+
+Dataset = str | os.PathLike[str] | Sequence[Sample]
+
+
+def compare(
+    dataset: Dataset,
+    classifier: Classifier | str | os.PathLike[str] | None = None,
+    *,
+    methods: str | Sequence[str] = "all",
+    own: Mapping[str, Localizer] | None = None,
+    validation: Dataset | None = None,
+    target: str | None = None,
+    lesion_size: LesionSize | None = None,
+    stride: float = 0.5,
+    attention: str | os.PathLike[str] | None = None,
+    max_passes: int | None = MAX_PASSES,
+    output: str | os.PathLike[str],
+    n_draws: int = 1000,
+    n_jobs: int | None = None,
+    random_state: int = 0,
+    verbose: int = 1,
+) -> Comparison:
+    """Compare the sweep with what else is called a heat map, on photos whose lesions are known.
+
+    Every method is a localiser and gives a heat map; from there on all go one way. Raw maps enter
+    as they are, stretched photo by photo, on one scale, and gated by the sweep.
+
+    Parameters
+    ----------
+    dataset : path or sequence of Sample
+        Photos with known lesions, as :func:`slidewin.comparison.open_dataset` opens them; without
+        lesions, one or many.
+    classifier : Classifier or path, optional
+        From :func:`slidewin.load_classifier`, or what it takes; by default the embedded one.
+    methods : str or sequence of str
+        Names or patterns, such as ``"grad-cam@*"`` or ``"all"``. The sweep is always among them.
+    own : mapping of str to localiser, optional
+        Others' methods by name: whatever has ``localize(photo)``, which returns a
+        :class:`slidewin.HeatMap`. They travel to other processes, and so must pickle.
+    validation : path or sequence of Sample, optional
+        Other photos, with lesions and without, of which scales, thresholds and the gate are chosen.
+        Without them the figures that need these are absent, and the table says so.
+    target : str, optional
+        What is sought: a label, or ``"lesion"``; the classifier's own target by default.
+    lesion_size : float, str or pair of such, optional
+        In photo pixels, or as ``"4%"`` of each photo's short side; one, or the smallest and the
+        largest. By default 4 % to 40 %.
+    stride : float
+        In lesion diameters, for what goes by windows.
+    attention : path, optional
+        What ``slidewin.saliency.AttentionPooling.save`` has saved, for the methods of that name.
+    max_passes : int or None
+        Methods that plan more passes of the network for a photo refuse it; None leaves each its
+        own limit.
+    output : path
+        Folder for the maps and ``table.csv``, ``table.md``, ``table.json``. Maps that are there
+        already, made with the same settings, are taken as they are: a comparison that was cut off
+        goes on.
+    n_draws : int
+        Draws of groups (patients, or photos) with replacement, for 95 % intervals.
+    n_jobs : int, optional
+        Methods at once, as for :class:`slidewin.SlidingWindow`. With more than one, seconds are
+        those of a busy machine.
+    random_state : int
+        Seed of the draws and of methods that draw.
+    verbose : int
+        0 is silent.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If an argument is of no use, or a photo is in both sets.
+    SlidewinError
+        If the data or the classifier cannot be read, or the output not be written. A method that
+        fails is a row of the table, with the reason.
+
+    Notes
+    -----
+    Each method runs in a process of its own, started for it: its seconds, its processor's seconds,
+    and its memory beyond that of the process with the classifier loaded, are its own. Results of a
+    classifier that has no fingerprint, such as a function, are not taken up again by a later call.
+
+    The folder takes up to 4 bytes a pixel, method and photo; memory for scoring 16 kB a method,
+    variant and photo, and 30 bytes a pixel of the photo at hand.
+
+    References
+    ----------
+    Choe et al., "Evaluation for weakly supervised object localization: protocol, metrics, and
+    datasets", IEEE TPAMI 2022, arXiv:2007.04178, on choosing with validation photos alone. Saporta
+    et al., "Benchmarking saliency methods for chest X-ray interpretation", Nat. Mach. Intell. 4
+    (2022), doi:10.1038/s42256-022-00536-x, on gating.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import slidewin
+    >>> from slidewin.output import write_png
+    >>> scene = slidewin.draw_scene((120, 160), lesion_size=16, random_state=3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("photos", "masks"):
+    ...         Path(folder, name).mkdir()
+    ...     write_png(Path(folder, "photos", "a.png"), scene.photo)
+    ...     write_png(Path(folder, "masks", "a.png"), scene.mask.astype(np.uint8) * 255)
+    ...     compared = slidewin.compare(
+    ...         folder, methods="baseline-uniform", lesion_size=16, output=f"{folder}/out",
+    ...         verbose=0)
+    >>> sorted(row.method for row in compared.rows if row.variant in ("as is", "raw"))
+    ['baseline-uniform', 'sliding-window']
+    """
+    # What scores brings SciPy, which is slow to import and changes how Python warns.
+    from slidewin.comparison.notes import how_done, verdict
+    from slidewin.comparison.rows import make_rows
+    from slidewin.comparison.score import score_maps
+
+    if not isinstance(classifier, Classifier):
+        classifier = load_classifier(classifier)
+    classifier.target_columns(target)  # refuses a target that no class answers to
+    sizes = lesion_size if isinstance(lesion_size, tuple) else (lesion_size,)
+    for size in sizes:
+        size_in_pixels(size, 1000)  # refuses what is no size
+    chosen = choose_methods(methods, own)
+    # The sweep gates maps, and all are set against it.
+    chosen = (SWEEP, *(name for name in chosen if name != SWEEP))
+    setup = Setup(
+        classifier,
+        target=classifier.target if target is None else target,
+        lesion_size=lesion_size,
+        stride=stride,
+        max_passes=max_passes,
+        attention=None if attention is None else _existing(Path(attention)),
+        random_state=random_state,
+        own=dict(own or {}),
+    )
+    samples = _samples(dataset, "dataset")
+    held = () if validation is None else _samples(validation, "validation")
+    held = tuple(replace(one, name=f"validation/{one.name}") for one in held)
+    _refuse_leaks(samples, held)
+    count_workers(n_jobs)  # refuses what is no number of workers
+    folder = make_folder(output)
+
+    made = run(
+        chosen,
+        (*samples, *held),
+        setup,
+        folder=folder / "maps",
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
+    scored = score_maps(made, chosen, samples, held, n_jobs=n_jobs, verbose=verbose)
+    rows = make_rows(made, scored, chosen, samples, n_draws=n_draws, random_state=random_state)
+    rows_sorted = sort_rows(rows)
+    told = {
+        "classifier": classifier.fingerprint(),
+        "target": setup.target,
+        "lesion_size": lesion_size,
+        "stride": stride,
+        "max_passes": max_passes,
+        "attention": None if setup.attention is None else hash_file(setup.attention),
+        "random_state": random_state,
+        "n_draws": n_draws,
+        "photos": [sample.name for sample in samples],
+        "validation": [sample.name for sample in held],
+        "nms_radius": scored.radius,
+        "gate": scored.gate,
+        "scales": {name: scale.constant for name, scale in scored.scales.items()},
+        "computed_maps": made.computed,
+        "maps": len(made.paths),
+        "versions": versions(),
+    }
+    compared = Comparison(
+        rows_sorted, (*how_done(scored, samples, made, chosen), *verdict(rows_sorted)), told
+    )
+    for name, text in (
+        ("table.csv", compared.to_csv()),
+        ("table.md", compared.to_markdown()),
+        ("table.json", compared.to_json()),
+    ):
+        write_text(folder / name, text, overwrite=True)
+    return compared
+
+
+def _samples(dataset: Dataset, name: str) -> tuple[Sample, ...]:
+    if isinstance(dataset, str | os.PathLike):
+        return open_dataset(dataset)
+    samples = tuple(dataset)
+    for sample in samples:
+        if not isinstance(sample, Sample):
+            raise ArgumentTypeError(
+                f"{name}: found {type(sample).__name__}; pass the path of a data set, or what "
+                "slidewin.comparison.open_dataset returns"
+            )
+    if not samples:
+        raise ArgumentError(f"{name}: there are no photos; pass at least one")
+    if len({sample.name for sample in samples}) < len(samples):
+        raise ArgumentError(f"{name}: photos share a name; each needs one of its own")
+    return samples
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ArgumentError(
+            f"attention={str(path)!r}: no such file; give what AttentionPooling.save has saved"
+        )
+    return path
+
+
+def _refuse_leaks(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
+    """Refuse a photo, or a patient, on which things would be both chosen and scored."""
+    photos = {hash_file(sample.photo): sample for sample in samples}
+    groups = {sample.group: sample for sample in samples if sample.group}
+    for sample in held:
+        if (same := photos.get(hash_file(sample.photo))) is not None:
+            raise ArgumentError(
+                f"validation: {sample.photo} is the photo {same.photo} of the data set; what is "
+                "chosen on a photo is not scored on it: leave it out of one"
+            )
+        if sample.group and sample.group in groups:
+            raise ArgumentError(
+                f"validation: group {sample.group!r} is in the data set as well, in "
+                f"{groups[sample.group].photo}; leave it out of one"
+            )

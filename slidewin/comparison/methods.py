@@ -1,0 +1,242 @@
+"""Methods: every localiser that is compared, by name, and how it is made for a classifier.
+
+A method's name is what it is called in the field, and for those that explain an image after an
+``@`` what they are given of the photo: ``grad-cam@input``, ``rise@windows``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from inspect import isabstract, signature
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from slidewin.classifier import Classifier
+from slidewin.errors import ArgumentError, ArgumentTypeError
+from slidewin.heatmap import HeatMap
+
+__all__ = ["SWEEP", "USES", "LesionSize", "Localizer", "Setup", "choose_methods", "kind_of"]
+
+SWEEP = "sliding-window"
+
+USES = ("windows", "levels", "photo", "input")
+"""What explainers are given of a photo; those that take longest first."""
+
+_ATTENTION = {"attention": False, "attention-times-score": True}
+_BASELINE = "baseline"
+
+LesionSize = float | str | tuple[float | str, float | str]
+
+
+class Localizer(Protocol):
+    """Whatever makes a heat map of a photo."""
+
+    def localize(self, photo: NDArray[Any]) -> HeatMap:
+        """Map a photo."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all methods of a comparison share.
+
+    Attributes
+    ----------
+    classifier : Classifier
+    target : str
+    lesion_size : number, ``"4%"`` of the photo's short side, or a pair of such; optional
+    stride : float
+    max_passes : int, optional
+        The most work that a method may plan for a photo; by default its own limit.
+    attention : path, optional
+        Where an attention pooling over windows is saved, trained for this classifier.
+    random_state : int
+    own : mapping of str to Localizer
+        The caller's own methods.
+    """
+
+    classifier: Classifier
+    target: str
+    lesion_size: LesionSize | None = None
+    stride: float = 0.5
+    max_passes: int | None = None
+    attention: Path | None = None
+    random_state: int = 0
+    own: Mapping[str, Localizer] = field(default_factory=dict)
+
+    @property
+    def by_shape(self) -> bool:
+        """Whether localisers differ with the photo's shape."""
+        sizes = self.lesion_size if isinstance(self.lesion_size, tuple) else (self.lesion_size,)
+        return any(isinstance(size, str) for size in sizes)
+
+    def make(self, name: str, photo_shape: Sequence[int]) -> Localizer:
+        """Make the localiser of a name for photos of a shape.
+
+        Raises
+        ------
+        SlidewinError
+            If it cannot be made for this classifier; the message says why.
+        """
+        if name in self.own:
+            return self.own[name]
+        size = size_in_pixels(self.lesion_size, min(photo_shape[:2]))
+        options: dict[str, Any] = {
+            "target": self.target,
+            "lesion_size": size,
+            "stride": self.stride,
+            "random_state": self.random_state,
+            "verbose": 0,
+        }
+        if name == SWEEP:
+            from slidewin.sweep import SlidingWindow
+
+            return SlidingWindow(
+                self.classifier, target=self.target, lesion_size=size, stride=self.stride, verbose=0
+            )
+        localizer: Localizer
+        if name in _ATTENTION:
+            localizer = self._attention(name)
+            return localizer
+        method, _, use = name.partition("@")
+        if use in USES:
+            if self.max_passes is not None:
+                options["max_passes"] = self.max_passes
+            localizer = _made(_explainers()[method], (self.classifier,), {**options, "on": use})
+        else:
+            localizer = _made(_baselines()[name.removeprefix(f"{_BASELINE}-")], (), options)
+        return localizer
+
+    def _attention(self, name: str) -> Localizer:
+        from slidewin.saliency import load_attention
+
+        if self.attention is None:
+            raise ArgumentError(
+                f"{name} is trained: pass attention=FILE (--attention FILE), what "
+                "slidewin.saliency.AttentionPooling(...).fit(photos, labels).save(FILE) has saved"
+            )
+        return load_attention(
+            self.attention, self.classifier, times_score=_ATTENTION[name], n_jobs=1, verbose=0
+        )
+
+
+def kind_of(name: str) -> str:
+    """What a method is: the sweep, an explanation, attention, a baseline, or the caller's own."""
+    if name == SWEEP:
+        return "sweep"
+    if name in _ATTENTION:
+        return "attention"
+    if name.partition("@")[2] in USES:
+        return "explanation"
+    return _BASELINE if name.startswith(f"{_BASELINE}-") else "own"
+
+
+def known_methods() -> tuple[str, ...]:
+    """Names of all methods, the sweep first, and those that take longest before the others.
+
+    Examples
+    --------
+    >>> known_methods()[0]
+    'sliding-window'
+    """
+    explained = [f"{method}@{use}" for use in USES for method in _explainers()]
+    baselines = [f"{_BASELINE}-{name}" for name in _baselines()]
+    return SWEEP, *explained, *_ATTENTION, *baselines
+
+
+def choose_methods(
+    asked: str | Sequence[str], own: Mapping[str, Localizer] | None = None
+) -> tuple[str, ...]:
+    """Methods for names, patterns such as ``grad-cam@*``, ``*@input`` and ``all``.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If a pattern names nothing, or a method of the caller's has no `localize` or the name of
+        another.
+
+    Examples
+    --------
+    >>> choose_methods(["sliding-window", "grad-cam@in*"])
+    ('sliding-window', 'grad-cam@input')
+    """
+    known, own = known_methods(), dict(own or {})
+    for name, localizer in own.items():
+        if not callable(getattr(localizer, "localize", None)):
+            raise ArgumentTypeError(
+                f"own[{name!r}]: found {type(localizer).__name__}; a localiser has "
+                "localize(photo), which returns a HeatMap"
+            )
+        if name in known or not name or "/" in name:
+            raise ArgumentError(f"own: {name!r} cannot be the name of another method; choose one")
+    patterns = [asked] if isinstance(asked, str) else list(asked)
+    chosen: dict[str, None] = dict.fromkeys(own)
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise ArgumentTypeError(f"methods: found {pattern!r}; pass names such as {SWEEP!r}")
+        named = [name for name in known if pattern == "all" or fnmatchcase(name, pattern)]
+        if not named and pattern not in own:
+            raise ArgumentError(
+                f"methods: {pattern!r} names nothing; there are 'all', {', '.join(known)}"
+            )
+        chosen |= dict.fromkeys(named)
+    order = (*known, *own)
+    return tuple(sorted(chosen, key=order.index))
+
+
+def size_in_pixels(size: LesionSize | None, short_side: int) -> float | tuple[float, float] | None:
+    """A lesion size in photo pixels, for a photo with this short side.
+
+    Raises
+    ------
+    ArgumentError
+        If a text is no number, and no percentage.
+
+    Examples
+    --------
+    >>> size_in_pixels(("5%", "25%"), 400)
+    (20.0, 100.0)
+    """
+    if size is None or isinstance(size, int | float):
+        return size
+    if isinstance(size, str):
+        try:
+            return float(size.removesuffix("%")) * (short_side / 100 if size.endswith("%") else 1)
+        except ValueError as error:
+            raise ArgumentError(
+                f"lesion_size={size!r}: give pixels, or per cent of the short side, such as '4%'"
+            ) from error
+    low, high = (size_in_pixels(one, short_side) for one in size)
+    return low, high  # type: ignore[return-value]
+
+
+def _explainers() -> dict[str, Any]:
+    """Classes of the room saliency that explain an image, by the method's name."""
+    from slidewin import saliency
+    from slidewin.saliency.explainer import Explainer
+
+    public = (getattr(saliency, name) for name in saliency.__all__)
+    return {
+        _named(one): one
+        for one in public
+        if isinstance(one, type) and issubclass(one, Explainer) and not isabstract(one)
+    }
+
+
+def _baselines() -> dict[str, Any]:
+    """Classes of localisers that know no classifier, by the method's name."""
+    from slidewin.comparison import baselines
+
+    public = (getattr(baselines, name) for name in baselines.__all__)
+    return {_named(one): one for one in public if hasattr(one, "localize")}
+
+
+def _named(maker: Any) -> str:
+    return str(maker.method).lower().replace(" ", "-")
+
+
+def _made(maker: Any, given: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+    """Make one with those of the options that it takes."""
+    takes = signature(maker).parameters
+    return maker(*given, **{name: value for name, value in options.items() if name in takes})

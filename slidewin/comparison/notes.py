@@ -1,0 +1,101 @@
+"""Notes: how a comparison was done, what is missing and why, and where the sweep is behind."""
+
+from collections.abc import Sequence
+
+from slidewin.comparison.rows import PAIRED
+from slidewin.comparison.run import Run
+from slidewin.comparison.sample import Sample
+from slidewin.comparison.score import Scored
+from slidewin.comparison.table import FIGURES, Row
+
+__all__ = ["how_done", "verdict"]
+
+
+def how_done(
+    scored: Scored, samples: Sequence[Sample], made: Run, methods: Sequence[str]
+) -> list[str]:
+    """How it was done, and what is missing and why."""
+    n_lesions = sum(scored.lesions.values())
+    free = sum(n == 0 for n in scored.lesions.values())
+    groups = len({sample.group or sample.name for sample in samples})
+    notes = [
+        f"{len(samples)} photos, {len(samples) - free} with {n_lesions} lesions and {free} "
+        f"without; 95 % intervals by {groups} groups.",
+        f"All on the same pixels: {scored.ignored:.1%} left out, which some method did not assess "
+        "or the data set says to ignore.",
+    ]
+    if n_lesions:
+        notes.append(
+            f"Candidates at most {scored.radius:.1f} px apart, half the median lesion's diameter, "
+            "count as one; one hits the lesion that it is on."
+        )
+    if not free:
+        notes.append("No photo is without lesions: nothing is known of false alarms there.")
+    positive, negative = scored.validation
+    if not positive + negative:
+        notes.append(
+            "Without validation photos there are no thresholds tuned, no 'scaled' and no 'gated' "
+            "maps: raw maps rank places, but nothing says what is much of them."
+        )
+    elif not positive:
+        notes.append("No validation photo has lesions: no threshold is tuned, no map 'scaled'.")
+    elif scored.gate is None:
+        notes.append("Validation photos of both kinds are needed for a gate: no maps are 'gated'.")
+    if positive:
+        notes.append(
+            f"Chosen on {positive} validation photos with lesions and {negative} without: "
+            "thresholds (Dice), scales (99.9th percentile)"
+            + ("." if scored.gate is None else f", and the gate, {scored.gate:.3f} (Youden).")
+        )
+    costs = [
+        cost
+        for method in methods
+        for sample in samples
+        if (cost := made.result(method, sample.name, with_map=False).cost) is not None
+    ]
+    if costs:
+        threads, at_once = ({getattr(c, name) for c in costs} for name in ("threads", "at_once"))
+        notes.append(
+            f"Costs in a fresh process for each method, of {_span(threads)} threads, "
+            f"{_span(at_once)} at once: median of the photos after the first, and the largest "
+            "memory beyond the idle process's with the classifier loaded."
+        )
+    return notes
+
+
+def verdict(rows: Sequence[Row]) -> list[str]:
+    """The best that is not the sweep, and wherever the sweep is behind."""
+    notes = []
+    for kind, words in (
+        ("explanation", "explanation"),
+        ("attention", "attention"),
+        ("baseline",) * 2,
+    ):
+        of_kind = [row for row in rows if row.kind == kind and "froc_luna16" in row.sweep_ahead]
+        if of_kind:
+            best = of_kind[0]
+            value, low, high = best.sweep_ahead["froc_luna16"]
+            notes.append(
+                f"Best {words} by FROC: {best.method} ({best.variant}), "
+                f"{best.figures['froc_luna16']:.3f}; the sweep is ahead by {value:+.3f} "
+                f"[{low:+.3f}, {high:+.3f}]."
+            )
+    for figure in PAIRED:
+        behind = [
+            (row, row.sweep_ahead[figure])
+            for row in rows
+            if figure in row.sweep_ahead and row.sweep_ahead[figure].value < 0
+        ]
+        named = [
+            f"{row.method} ({row.variant}) by {-ahead.value:.3f}"
+            + ("" if ahead.high < 0 else ", within chance")
+            for row, ahead in sorted(behind, key=lambda pair: pair[1].value)
+        ]
+        if named:
+            notes.append(f"In {FIGURES[figure]}, the sweep loses to {'; '.join(named)}.")
+    return notes
+
+
+def _span(numbers: set[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,213 @@
+"""The run: methods by photos, each method in processes of its own, resumed where it was cut off."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any, cast
+
+import cloudpickle
+import joblib
+from tqdm import tqdm
+
+from slidewin.comparison.methods import Setup
+from slidewin.comparison.results import Result, Store, hash_file, result_key, versions
+from slidewin.comparison.sample import Sample
+from slidewin.comparison.worker import Job
+from slidewin.errors import SweepError
+from slidewin.workers import count_workers
+
+__all__ = ["Run", "run"]
+
+_MOST_DEATHS = 3
+"""After so many photos in a row of which a method's process dies, the rest is not tried."""
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class Run:
+    """Results of methods by photos.
+
+    Attributes
+    ----------
+    store : Store
+    paths : dict of (str, str) to Path
+        Where the result of a method and photo is, by their names.
+    computed : int
+        Results that this call computed; the others were there.
+    """
+
+    def __init__(self, store: Store, paths: dict[tuple[str, str], Path]) -> None:
+        self.store = store
+        self.paths = paths
+        self.computed = 0
+
+    def result(self, method: str, photo: str, *, with_map: bool = True) -> Result:
+        """The result of a method and photo, or what is known of it besides the map.
+
+        Raises
+        ------
+        OutputError
+            If its file is damaged or gone.
+        """
+        path = self.paths[method, photo]
+        result = self.store.read(path, with_map=with_map)
+        if result is None:
+            raise SweepError(f"{path}: the result is gone; run the comparison again")
+        return result
+
+
+def run(
+    methods: Sequence[str],
+    samples: Sequence[Sample],
+    setup: Setup,
+    *,
+    folder: Path,
+    n_jobs: int | None = None,
+    verbose: int = 1,
+) -> Run:
+    """Make the maps that are not there yet.
+
+    Parameters
+    ----------
+    methods : sequence of str
+    samples : sequence of Sample
+        Of different names.
+    setup : Setup
+    folder : Path
+        Of the results; those of other settings in it are left alone.
+    n_jobs : int, optional
+        Methods at once, as for :class:`slidewin.SlidingWindow`; each in a process, with its share
+        of the cores.
+    verbose : int
+
+    Returns
+    -------
+    Run
+        With a result for every method and photo, be it the reason why there is no map.
+    """
+    at_once = count_workers(n_jobs)
+    store = Store(folder)
+    paths = _paths(store, methods, samples, setup)
+    made = Run(store, paths)
+    jobs = []
+    for method in methods:
+        missing = []
+        for sample in samples:
+            there = store.read(paths[method, sample.name], with_map=False)
+            if there is None or (there.refused and not there.lasting):
+                missing.append((sample, paths[method, sample.name]))
+        if missing:
+            threads = max(1, int(joblib.cpu_count()) // at_once)
+            own = {name: one for name, one in setup.own.items() if name == method}
+            mine = replace(setup, own=own)
+            jobs.append(Job(method, mine, tuple(missing), folder, threads, at_once))
+    total = sum(len(job.photos) for job in jobs)
+    stop = threading.Event()
+    with (
+        tqdm(total=total, unit="map", disable=not verbose or not total) as bar,
+        tempfile.TemporaryDirectory(prefix="slidewin-") as scratch,
+        ThreadPoolExecutor(at_once) as pool,
+    ):
+        try:
+            started = [pool.submit(_attend, job, Path(scratch), bar, stop) for job in jobs]
+            for one in as_completed(started):
+                made.computed += one.result()
+        except BaseException:
+            stop.set()  # processes are ended before the pool is waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return made
+
+
+def _paths(
+    store: Store, methods: Sequence[str], samples: Sequence[Sample], setup: Setup
+) -> dict[tuple[str, str], Path]:
+    """Where each result is: by a key of all that it depends on."""
+    # What cannot be told apart from what it was before is computed anew.
+    fingerprint = setup.classifier.fingerprint() or f"unknown {uuid.uuid4().hex}"
+    common: dict[str, Any] = {
+        "classifier": fingerprint,
+        "target": setup.target,
+        "lesion_size": setup.lesion_size,
+        "stride": setup.stride,
+        "max_passes": setup.max_passes,
+        "attention": None if setup.attention is None else hash_file(setup.attention),
+        "random_state": setup.random_state,
+        "versions": versions(),
+    }
+    photos = {sample.name: hash_file(sample.photo) for sample in samples}
+    paths = {}
+    for method in methods:
+        own = setup.own.get(method)
+        how = common | {"method": method}
+        if own is not None:
+            how["own"] = hashlib.sha256(cloudpickle.dumps(own)).hexdigest()
+        for name, photo in photos.items():
+            paths[method, name] = store.path(method, name, result_key(how | {"photo": photo}))
+    return paths
+
+
+def _attend(job: Job, scratch: Path, bar: Any, stop: threading.Event) -> int:
+    """See a job through, whatever becomes of its processes; return how many results it made."""
+    store = Store(job.folder)
+    left, deaths, last = list(job.photos), 0, ""
+    while left and not stop.is_set():
+        n, reason = _one_process(replace(job, photos=tuple(left)), scratch, bar, stop)
+        left, deaths = left[n:], deaths + 1 if n == 0 else 1
+        if not left or stop.is_set():
+            break
+        last = reason
+        # It died of the photo that it was at.
+        lost, left = (left, []) if deaths >= _MOST_DEATHS else (left[:1], left[1:])
+        for _, path in lost:
+            store.write(path, Result(None, last, lasting=False))
+        bar.update(len(lost))
+    return len(job.photos) - len(left)
+
+
+def _one_process(job: Job, scratch: Path, bar: Any, stop: threading.Event) -> tuple[int, str]:
+    """Photos that one process has done, and what it ended of."""
+    name = uuid.uuid4().hex
+    order, log = scratch / f"{name}.pickle", scratch / f"{name}.log"
+    order.write_bytes(cloudpickle.dumps(job))
+    threads = dict.fromkeys(_THREADS, str(job.threads))
+    # What this process can import, that one can.
+    known = {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    n = 0
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(  # noqa: S603 - this Python, and a file of our own
+            [sys.executable, "-m", "slidewin.comparison.worker", str(order)],
+            stdin=subprocess.PIPE,  # closed when this process ends, whatever it ends of
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env=os.environ | threads | known,
+            start_new_session=True,  # an interrupt is ours to pass on
+        ) as process,
+    ):
+        threading.Thread(target=_kill_when, args=(stop, process), daemon=True).start()
+        for _ in cast(IO[bytes], process.stdout):
+            n += 1
+            bar.update()
+        status = process.wait()
+    order.unlink()
+    words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    if status < 0:
+        return n, f"its process was killed ({signal.Signals(-status).name}): out of memory, mostly"
+    return n, f"its process ended with status {status}" + (f": {words[-1]}" if words else "")
+
+
+def _kill_when(stop: threading.Event, process: "subprocess.Popen[bytes]") -> None:
+    while process.poll() is None:
+        if stop.wait(0.2):
+            process.kill()
+            return

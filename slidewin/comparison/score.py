@@ -1,0 +1,291 @@
+"""Scores: what each method's maps of each photo are worth, all on the same pixels.
+
+Three rounds over the photos. The first finds what any method did not assess, and each method's
+scale; the second its threshold, on validation photos; the third scores. A photo is read once a
+round, and one map held at a time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from slidewin.comparison.methods import SWEEP
+from slidewin.comparison.run import Run
+from slidewin.comparison.sample import Sample
+from slidewin.comparison.variants import Scale, Survey, make_scale, survey_map, tune_gate, vary
+from slidewin.heatmap import HeatMap
+from slidewin.metrics import (
+    BoxMatches,
+    Energy,
+    Judged,
+    PixelCounts,
+    best_threshold,
+    count_pixels,
+    energy_pointing,
+    find_candidates,
+    judge_candidates,
+    match_boxes,
+    photo_score,
+    pointing_game,
+    pointing_tolerance,
+)
+from slidewin.workers import spread
+
+__all__ = ["PhotoScore", "Scored", "score_maps"]
+
+_DECIMALS = 6  # of photo scores: what is left of a map's scale in one that was stretched goes
+
+# Thresholds relative to a map's maximum are those of a stretched map, as published; and absolute
+# ones ask for a scale.
+_BOXES: dict[str, tuple[Any, ...]] = {
+    "as is": ("relative", "absolute"),
+    "raw": (),
+    "minmax": ("relative",),
+    "scaled": ("absolute",),
+    "gated": (),
+}
+
+Which = tuple[str, str]
+Mask = NDArray[np.bool_]
+Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoScore:
+    """What one variant of a method is worth in one photo.
+
+    Attributes
+    ----------
+    counts : PixelCounts
+        In bins; of ``raw``, bins of rank.
+    judged : Judged
+        With scores on the variant's own scale.
+    boxes : mapping of str to BoxMatches
+        By scale, those that are worth having.
+    highest, highest_mean : float
+        Of its pixels the highest, and the mean of the highest thousandth.
+    pointing, pointing_near : float
+        The pointing game, exactly and within its usual tolerance.
+    energy : Energy
+    """
+
+    counts: PixelCounts
+    judged: Judged
+    boxes: Mapping[str, BoxMatches]
+    highest: float
+    highest_mean: float
+    pointing: float
+    pointing_near: float
+    energy: Energy
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """All that a table is made of.
+
+    Attributes
+    ----------
+    photos : dict of (str, str) to dict of str to PhotoScore
+        By method and variant, then by the photo's name; photos that a method refused are missing.
+    thresholds : dict of (str, str) to float
+        Tuned on validation photos, on the scale of the bins. Missing where there are none.
+    scales : dict of str to Scale
+        By method.
+    gate : float or None
+        The photo probability from which ``gated`` maps are let through.
+    radius : float
+        Within which of two candidates the better is kept.
+    ignored : float
+        Share of the pixels that some method did not assess or the data set says to ignore.
+    lesions : dict of str to int
+        How many there are in each photo.
+    validation : (int, int)
+        Validation photos with lesions, and without.
+    """
+
+    photos: dict[tuple[str, str], dict[str, PhotoScore]]
+    thresholds: dict[tuple[str, str], float]
+    scales: dict[str, Scale]
+    gate: float | None
+    radius: float
+    ignored: float
+    lesions: dict[str, int]
+    validation: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Surveyed:
+    """What the first round knows of a photo."""
+
+    ignore: NDArray[np.uint8]
+    shape: tuple[int, int]
+    diameters: tuple[float, ...]
+    surveys: dict[str, Survey]
+    probability: float
+
+    @property
+    def n_lesions(self) -> int:
+        return len(self.diameters)
+
+    def ignored(self) -> Mask:
+        unpacked = np.unpackbits(self.ignore, axis=1, count=self.shape[1])
+        return unpacked.astype(np.bool_)
+
+
+def score_maps(
+    run: Run,
+    methods: Sequence[str],
+    samples: Sequence[Sample],
+    validation: Sequence[Sample] = (),
+    *,
+    n_jobs: int | None = None,
+    verbose: int = 1,
+) -> Scored:
+    """Score the maps of methods, the sweep among them.
+
+    Notes
+    -----
+    What is kept takes 16 kB a photo, method and variant. Time is up to half a second a megapixel
+    and method, most of it for the boxes at 100 thresholds.
+    """
+    everywhere = [*validation, *samples]
+    look = partial(_survey, run=run, methods=methods, of_photos=max(1, len(validation)))
+    surveyed = dict(_each(look, everywhere, "survey", n_jobs, verbose))
+    held = [surveyed[sample.name] for sample in validation]
+    shown = [surveyed[sample.name] for sample in samples]
+    scales = {}
+    for method in methods:
+        all_of_it = [one.surveys[method] for one in (*held, *shown) if method in one.surveys]
+        if any(survey.n_pixels for survey in all_of_it):
+            positives = [one for one in held if one.n_lesions and method in one.surveys]
+            scales[method] = make_scale(all_of_it, [one.surveys[method] for one in positives])
+    known = [one for one in held if not np.isnan(one.probability)]
+    gate = tune_gate([one.probability for one in known], [one.n_lesions > 0 for one in known])
+    diameters = [diameter for one in shown for diameter in one.diameters]
+    radius = float(np.median(diameters)) / 2 if diameters else 0.0
+
+    scorer = _Scorer(run, scales, gate, surveyed, radius)
+    tuned: dict[Which, list[PixelCounts]] = {}
+    for _, counted in _each(scorer.counts, validation, "tune", n_jobs, verbose):
+        for which, counts in counted.items():
+            tuned.setdefault(which, []).append(counts)
+    thresholds = {
+        which: best_threshold(photos)
+        for which, photos in tuned.items()
+        if any(photo.n_lesion for photo in photos)
+    }
+    scored: dict[Which, dict[str, PhotoScore]] = {}
+    for name, scores in _each(scorer.score, samples, "score", n_jobs, verbose):
+        for which, score in scores.items():
+            scored.setdefault(which, {})[name] = score
+    return Scored(
+        photos=scored,
+        thresholds=thresholds,
+        scales=scales,
+        gate=gate,
+        radius=radius,
+        ignored=float(np.mean([one.ignored().mean() for one in shown])),
+        lesions={sample.name: surveyed[sample.name].n_lesions for sample in samples},
+        validation=(
+            sum(one.n_lesions > 0 for one in held),
+            sum(one.n_lesions == 0 for one in held),
+        ),
+    )
+
+
+def _each(
+    function: Any, samples: Sequence[Sample], words: str, n_jobs: int | None, verbose: int
+) -> Any:
+    results = spread(function, samples, n_jobs=n_jobs)
+    for sample, result in zip(
+        samples, tqdm(results, words, len(samples), unit="photo", disable=not verbose), strict=True
+    ):
+        yield sample.name, result
+
+
+def _survey(sample: Sample, *, run: Run, methods: Sequence[str], of_photos: int) -> _Surveyed:
+    photo, lesions, ignore = sample.read()
+    shape = photo.shape[:2]
+    ignored = np.zeros(shape, np.bool_) if ignore is None else ignore
+    counts = ~ignored  # as the data set has it: of the methods, each is surveyed by itself
+    surveys, probability = {}, float("nan")
+    for method in methods:
+        heat = run.result(method, sample.name).heatmap
+        if heat is None:
+            continue
+        pixels = heat.to_pixels()
+        surveys[method] = survey_map(heat, pixels, counts, of_photos=of_photos)
+        ignored = ignored | np.isnan(pixels)
+        if method == SWEEP:
+            probability = _best_window(heat)
+    areas = np.bincount(lesions.ravel())[1:]
+    diameters = tuple((2 * np.sqrt(areas / np.pi)).tolist())
+    return _Surveyed(np.packbits(ignored, axis=1), shape, diameters, surveys, probability)
+
+
+def _best_window(heat: HeatMap) -> float:
+    best = [layer.values[~np.isnan(layer.values)].max(initial=-np.inf) for layer in heat.layers]
+    return float(max(best)) if max(best) > -np.inf else float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class _Scorer:
+    """All that the photos of the second and third round have in common."""
+
+    run: Run
+    scales: Mapping[str, Scale]
+    gate: float | None
+    surveyed: Mapping[str, _Surveyed]
+    radius: float
+
+    def counts(self, sample: Sample) -> dict[Which, PixelCounts]:
+        """Of a photo, the pixels by their score."""
+        truth, ignored = sample.read()[1] > 0, self.surveyed[sample.name].ignored()
+        return {
+            which: self._counted(which, pixels, truth, ignored)
+            for which, pixels in self._varied(sample.name, ignored)
+        }
+
+    def score(self, sample: Sample) -> dict[Which, PhotoScore]:
+        """Of a photo, all that there is to know."""
+        seen = self.surveyed[sample.name]
+        lesions, ignored = sample.read()[1], seen.ignored()
+        masks = [lesions == k for k in range(1, seen.n_lesions + 1)] or lesions > 0
+        truth, near = lesions > 0, pointing_tolerance(seen.shape)
+        scores = {}
+        for which, pixels in self._varied(sample.name, ignored):
+            candidates = find_candidates(pixels, radius=self.radius)
+            highest = photo_score(pixels, ignore=ignored)
+            scores[which] = PhotoScore(
+                counts=self._counted(which, pixels, truth, ignored),
+                judged=judge_candidates(candidates, masks, ignore=ignored),
+                boxes={
+                    scale: match_boxes(pixels, masks, scale=scale, ignore=ignored)
+                    for scale in _BOXES[which[1]]
+                },
+                highest=round(highest, _DECIMALS) if which[1] == "minmax" else highest,
+                highest_mean=photo_score(pixels, top=0.001, ignore=ignored),
+                pointing=pointing_game(pixels, truth, ignore=ignored),
+                pointing_near=pointing_game(pixels, truth, tolerance=near, ignore=ignored),
+                energy=energy_pointing(pixels, truth, ignore=ignored),
+            )
+        return scores
+
+    def _varied(self, name: str, ignored: Mask) -> Iterator[tuple[Which, Pixels]]:
+        """Each method's map of a photo, in each variant."""
+        probability = self.surveyed[name].probability
+        passes = None if self.gate is None else bool(probability >= self.gate)
+        for method, scale in self.scales.items():
+            heat = self.run.result(method, name).heatmap
+            if heat is not None:
+                varied = vary(heat.to_pixels(), scale, ignored, passes=passes)
+                yield from (((method, variant), pixels) for variant, pixels in varied.items())
+
+    def _counted(self, which: Which, pixels: Pixels, truth: Mask, ignored: Mask) -> PixelCounts:
+        binned = self.scales[which[0]].bins(pixels) if which[1] == "raw" else pixels
+        return count_pixels(binned, truth, ignore=ignored)
