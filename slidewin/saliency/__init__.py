@@ -1,5 +1,6 @@
 """Other localisers: what people call heat maps, as the same kind of map as the sweep's."""
 
+from slidewin.saliency.attention import AttentionPooling, load_attention
 from slidewin.saliency.cam import (
     EigenCAM,
     GradCAM,
@@ -23,6 +24,7 @@ __all__ = [
     "CAM",
     "LRP",
     "RISE",
+    "AttentionPooling",
     "Deconvolution",
     "EigenCAM",
     "Explainer",
@@ -35,4 +37,5 @@ __all__ = [
     "Occlusion",
     "Saliency",
     "ScoreCAM",
+    "load_attention",
 ]
