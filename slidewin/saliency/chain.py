@@ -138,17 +138,19 @@ def _layers(module: nn.Module) -> list[tuple[str, Any]]:
     parts = dict(module.named_modules())
     layers: list[tuple[str, Any]] = []
     before: fx.Node | None = None
+    sizes: set[fx.Node] = set()
     for node in graph.nodes:
         call = str(getattr(node.target, "__name__", node.target))
         if before is not None and node.op != "call_module" and call in _SHAPE_CALLS:
+            sizes.add(node)
             continue
         if node.op == "placeholder" and before is None:
             before = node
             continue
         layer = parts.get(str(node.target)) if node.op == "call_module" else None
         name = f"'{call}'" if layer is None else f"layer '{call}' ({type(layer).__name__})"
-        if not node.args or node.args[0] is not before:
-            _refuse(name, "does not follow on the one before it: relevance is conserved in chains")
+        if set(node.all_input_nodes) - sizes != {before}:
+            _refuse(name, "does not take what the one before it gives, and that alone")
         before = node
         if node.op == "output":
             break
@@ -175,7 +177,7 @@ def _copied(layer: Any, name: str, layers: list[tuple[str, Any]]) -> list[Any]:
         return [nn.ReLU()]
     is_flatten = type(layer) is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1)
     if not is_flatten and type(layer) not in (*_WEIGHTED, *_POOLING):
-        _refuse(name, "is of a kind that relevance is not known to be conserved in")
+        _refuse(name, "is of another kind")
     if type(layer) is nn.Conv2d and (layer.groups > 1 or layer.padding_mode != "zeros"):
         _refuse(name, f"has groups={layer.groups}, padding_mode={layer.padding_mode!r}")
     copied = copy.deepcopy(layer)
@@ -197,7 +199,7 @@ def _called(node: fx.Node, call: str, name: str) -> list[Any]:
         return [nn.Flatten()]
     if call == "dropout" and options.get("training") is False:
         return []
-    _refuse(name, "is a call that relevance is not known to be conserved in")
+    _refuse(name, "is a call of another kind")
     return []
 
 
@@ -221,6 +223,7 @@ def _checked(named: list[tuple[str, Any]]) -> tuple[int, int]:
 
 def _refuse(what: str, reason: str) -> None:
     raise ClassifierError(
-        f"LRP: {what} {reason}, and where it is not, maps are noise (Captum's own rules, on a "
-        "residual network: a sum of 4e12 for a logit of 1.8). Use another method"
+        f"LRP: {what} {reason}. Relevance is known to be conserved in chains of convolutions, "
+        "batch norms, ReLUs, poolings and linear layers; elsewhere maps may be noise (by Captum's "
+        "own rules a ResNet-18 is 4e12 off, for a logit of 1.8). Use another method"
     )
