@@ -47,6 +47,7 @@ from slidewin.scene import find_skin, lay_real_hand, lay_real_lesion
 from slidewin.scene.laid import luma_and_skin
 from slidewin.training import read_table
 from slidewin.training.leaks import near_identical
+from slidewin.training.table import SPLITS
 
 PAD_SIZES = (0.08, 0.60)  # of the short side
 LAID_SIZES = (28.0, 64.0)  # px
@@ -205,12 +206,12 @@ def rows_of(table: Path, split: str = "test") -> list[Record]:
     return rows
 
 
-def without_twins(rows: list[Record], table: Path) -> list[Record]:
-    """Test rows of which no nearly identical picture is in the train or val split."""
-    known = read_table(table)
-    tests = read_table(table, splits=("test",))
-    pairs = near_identical([*known, *tests])
-    twins = {tests[j - len(known)].file for i, j in pairs if i < len(known) <= j}
+def without_twins(rows: list[Record], table: Path, split: str = "test") -> list[Record]:
+    """Rows of a split of which no nearly identical picture is in the others."""
+    known = read_table(table, splits=[other for other in SPLITS if other != split])
+    these = read_table(table, splits=(split,))
+    pairs = near_identical([*known, *these])
+    twins = {these[j - len(known)].file for i, j in pairs if i < len(known) <= j}
     return [row for row in rows if row["file"] not in twins]
 
 
@@ -234,6 +235,12 @@ def can_be_laid(row: Record) -> bool:
     edge = np.concatenate([lesion[0], lesion[-1], lesion[:, 0], lesion[:, -1]])
     small = lesion.mean() < LARGEST_LAID
     return bool(small and np.count_nonzero(edge) < 0.1 * diameter_of(lesion))
+
+
+def to_be_laid(rows: list[Record], n: int | None = None) -> list[Record]:
+    """Rows whose lesions can be cut out, of the first ``n``, in an order by lot."""
+    stock = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
+    return [row for row in stock[:n] if can_be_laid(row)]
 
 
 def lay(photo: Photo, wound: Mask, lesion_row: Record) -> tuple[Photo, Mask]:
@@ -428,8 +435,7 @@ def plan(data: Path, *, quick: bool) -> list[Job]:
     outlines = [read(row)[1] for row in rows_of(data / "pad_ufes_20" / "labels.csv", "train")]
     width = float(np.median([diameter_of(mask) / min(mask.shape) for mask in outlines]))
     isic = without_twins(isic, data / "isic_2017_cc0" / "labels.csv")
-    stock = [isic[i] for i in np.random.default_rng(0).permutation(len(isic))]
-    stock = [row for row in stock[: len(stock) // 2 if quick else None] if can_be_laid(row)]
+    stock = to_be_laid(isic, len(isic) // 2 if quick else None)
     melanomas = [row for row in stock if row["label"] == "melanoma"]
     hands = [data / "hands" / "images" / name for name in TEST_HANDS]
     jobs = [Job("isic", isic_windows, (row,)) for row in isic[::every]]

@@ -3,10 +3,14 @@
 import importlib.util
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 import slidewin
+from slidewin.comparison.dataset import open_dataset
+from slidewin.output import write_png
+from slidewin.training import read_table
 
 FOLDER = Path(slidewin.__file__).parents[1] / "benchmarks"
 
@@ -120,3 +124,89 @@ def test_the_backends_benchmark_leaves_out_what_cannot_run(capsys):
     asked.attempt(ways, "fails", lambda: 1 / 0)
     assert list(ways) == ["works"]
     assert "fails: ZeroDivisionError" in capsys.readouterr().out
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder of data as benchmarks/tasks.py reads it, a few pictures of each source."""
+    rng = np.random.default_rng(0)
+
+    def put(source, names, splits, lesion, **columns):
+        folder = tmp_path / "data" / source
+        for name in ("images", "masks"):
+            (folder / name).mkdir(parents=True)
+        header = ["file", "mask", "label", "split", *columns]
+        lines = []
+        for i, (name, split) in enumerate(zip(names, splits, strict=True)):
+            # Not alike: near-identical pictures are kept in one split.
+            photo = np.full((160, 160, 3), (205, 160, 140), np.float32)
+            photo += cv2.GaussianBlur(rng.normal(0, 90, (160, 160, 1)), (0, 0), 12)[..., None]
+            mask = lesion(i)
+            photo[mask] = (90, 55, 45)
+            write_png(folder / "images" / f"{name}.png", photo.clip(0, 255).astype(np.uint8))
+            write_png(folder / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
+            about = [values[i] for values in columns.values()]
+            lines.append([f"images/{name}.png", f"masks/{name}.png", "melanoma", split, *about])
+        table = "\n".join(",".join(map(str, line)) for line in [header, *lines])
+        (folder / "labels.csv").write_text(table + "\n")
+
+    spot = disc((160, 160), (80, 80), 20)
+    put("isic_2017_cc0", "abcd", ["train", "val", "test", "test"], lambda i: spot)
+    put(
+        "pad_ufes_20", "efm", ["val", "test", "train"],
+        lambda i: spot | disc((160, 160), (40, 40), 9),
+        patient_id=["Ada", "Bo", "Cy"], lesion_id=[1, 2, 3],
+    )  # fmt: skip
+    small = disc((160, 160), (30, 30), 8)
+    beside = disc((160, 160), (60, 30), 8)
+    put(
+        "fusc_2021", "ghijkl", ["train", "train", "val", "val", "test", "test"],
+        lambda i: small | beside if i == 1 else small,
+    )  # fmt: skip
+    (tmp_path / "data" / "hands" / "images").mkdir(parents=True)
+    (tmp_path / "data" / "nci_moles").mkdir()
+    (tmp_path / "data" / "nci_moles" / "boxes.csv").write_text("file,x0,y0,x1,y1\n")
+    hand = rng.integers(0, 256, (64, 64, 3), np.uint8)
+    # What decodes a file goes by its content, not by its name.
+    write_png(tmp_path / "data" / "hands" / "images" / "7_IMG_5874.jpg", hand)
+    return tmp_path / "data"
+
+
+def test_the_tasks_are_data_sets_and_tables_to_train_from(data, tmp_path):
+    output = tmp_path / "tasks"
+    benchmark("tasks").main([str(data), str(output)])
+    laid = open_dataset(output / "melanoma-laid" / "test")
+    assert [(sample.name, sample.read()[1].max()) for sample in laid] == [
+        ("photos/k", 1),
+        ("photos/l", 0),
+    ]
+    assert laid[0].label == "melanoma"
+    # The lesion that is laid in is none of the photo's wound, which is no lesion here.
+    assert not laid[0].read()[1][disc((160, 160), (30, 30), 8)].any()
+    val = open_dataset(output / "melanoma-laid" / "val")
+    assert [(sample.group, sample.read()[1].max()) for sample in val] == [
+        ("i", 1), ("i", 0), ("j", 1), ("j", 0),
+    ]  # fmt: skip
+    (pad,) = open_dataset(output / "pad" / "test")
+    assert (pad.group, pad.read()[1].max()) == ("Bo", 1)
+    assert [sample.read()[1].max() for sample in open_dataset(output / "ulcer" / "test")] == [1, 1]
+    # Of the wounds that are near one another there is no close-up, for it would show both.
+    closeups = read_table(output / "ulcer" / "closeups.csv", group_column="group")
+    assert [(row.file.name, row.split, row.group) for row in closeups] == [
+        ("g_1.png", "train", "g"), ("i_1.png", "val", "i"), ("j_1.png", "val", "j"),
+    ]  # fmt: skip
+    for name in ("negatives.csv", "photos.csv"):
+        for row in read_table(output / "ulcer" / name):
+            assert slidewin.read_image(row.mask).any()
+            assert slidewin.read_image(row.file).shape == (160, 160, 3)
+
+
+def test_the_photos_of_the_task_are_those_of_the_classifier_s_benchmark(data, tmp_path):
+    tasks, asked = benchmark("tasks"), benchmark("classifier")
+    tasks.main([str(data), str(tmp_path / "tasks"), "--limit", "1"])
+    (sample,) = open_dataset(tmp_path / "tasks" / "melanoma-laid" / "test")
+    jobs = [job for job in asked.plan(data, quick=False) if job.kind == "laid"]
+    row, lesion_row = jobs[0].arguments
+    photo, mask = asked.lay(*asked.read(row), lesion_row)
+    np.testing.assert_array_equal(sample.read()[0], photo)
+    np.testing.assert_array_equal(sample.read()[1] == 1, mask)

@@ -230,6 +230,11 @@ def test_rows_of_one_file_are_its_lesions(tmp_path, table):
     assert (found[4:6, :3] == 2).all()
 
 
+def test_a_row_that_names_its_lesion_is_one(tmp_path, table):
+    table("file,mask,lesion_id\nimages/a.jpg,masks/a.png,7\n")
+    assert lesions(tmp_path).max() == 1
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [("file,mask\nimages/a.jpg,\n", "neither mask nor box"),

@@ -18,8 +18,8 @@
                it comes without, as ``PAT_1_2_3_mask.png``, or in a folder with ``mask`` in its name
 =============  ===================================================================================
 
-A mask is one lesion where its layout has one a photo, as the last four, or one a file; else each of
-its 8-connected pieces is.
+A mask is one lesion where its layout has one a photo, as the last four, or one a file, or where its
+row of a table names a ``lesion_id``; else each of its 8-connected pieces is.
 """
 
 import os

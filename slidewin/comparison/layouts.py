@@ -59,7 +59,8 @@ def _from_rows(table: Path, file: str, rows: list[Record]) -> Sample:
         if mask == _NONE and len(rows) == 1:
             continue
         if mask and mask != _NONE:
-            lesions.append(MaskFile(table.parent / mask, photo, whole=len(rows) > 1))
+            whole = len(rows) > 1 or bool(row.get("lesion_id"))
+            lesions.append(MaskFile(table.parent / mask, photo, whole=whole))
         elif all(corners) and not mask:
             try:
                 top, left, bottom, right = map(float, corners)
