@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from slidewin.cli.compare import add_compare
 from slidewin.cli.demo import add_demo
 from slidewin.cli.info import add_info
 from slidewin.cli.locate import add_locate
@@ -38,6 +39,6 @@ def _parser() -> argparse.ArgumentParser:
         "A research tool, not a medical device.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_locate, add_train, add_demo, add_info):
+    for add in (add_locate, add_train, add_compare, add_demo, add_info):
         add(commands)
     return parser

@@ -25,7 +25,7 @@ from slidewin.workers import count_workers
 
 __all__ = ["MAX_PASSES", "compare"]
 
-MAX_PASSES = 20_000
+MAX_PASSES = 10_000
 """Most passes of the network that a comparison lets a method plan for a photo, unless told more."""
 
 Dataset = str | os.PathLike[str] | Sequence[Sample]
@@ -142,6 +142,7 @@ def compare(
     ['baseline-uniform', 'sliding-window']
     """
     # What scores brings SciPy, which is slow to import and changes how Python warns.
+    from slidewin.comparison.gallery import Gallery
     from slidewin.comparison.notes import how_done, verdict
     from slidewin.comparison.rows import make_rows
     from slidewin.comparison.score import score_maps
@@ -202,7 +203,10 @@ def compare(
         "versions": versions(),
     }
     compared = Comparison(
-        rows_sorted, (*how_done(scored, samples, made, chosen), *verdict(rows_sorted)), told
+        rows_sorted,
+        (*how_done(scored, samples, made, chosen), *verdict(rows_sorted)),
+        told,
+        Gallery(made, scored.scales, samples, scored.lesions, chosen),
     )
     for name, text in (
         ("table.csv", compared.to_csv()),

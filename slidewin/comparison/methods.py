@@ -237,6 +237,6 @@ def _named(maker: Any) -> str:
 
 
 def _made(maker: Any, given: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
-    """Make one with those of the options that it takes."""
-    takes = signature(maker).parameters
+    """Make one with those of the options that it takes, or a class that it derives from."""
+    takes = {name for one in maker.__mro__ for name in signature(one.__init__).parameters}
     return maker(*given, **{name: value for name, value in options.items() if name in takes})

@@ -27,12 +27,16 @@ from slidewin.metrics import (
     oracle_overlap,
     overlap_at,
     pixel_average_precision,
+    pool_counts,
 )
 
 __all__ = ["PAIRED", "make_rows"]
 
 PAIRED = ("froc_luna16", "pxap_all", "specificity_80")
 """Figures in which the sweep is set against each method, photo by photo."""
+
+_RATES = (0.0, *(2 ** (k / 4) for k in range(-20, 13)))  # from 1/32 to 8 false candidates a photo
+_RECALLS = tuple(k / 100 for k in range(1, 101))
 
 Draws = dict[str, NDArray[np.float64]]
 Which = tuple[str, str]
@@ -105,6 +109,7 @@ def make_rows(
                         if np.isfinite(interval := _interval(values)).all()
                     },
                     sweep_ahead={k: v for k, v in ahead.items() if np.isfinite(v).all()},
+                    curves=_curves(list(photos.values()), weigh(names)),
                 )
             )
     return rows
@@ -125,6 +130,30 @@ def _drawn(photos: Sequence[PhotoScore], weights: NDArray[np.float64]) -> Draws:
         name = f"specificity_{share}"
         made[name] = drawn_specificity(judged, weights, sensitivity=share / 100)
     return made
+
+
+def _curves(photos: Sequence[PhotoScore], weights: NDArray[np.float64]) -> dict[str, Any]:
+    """FROC with its band, and precision against recall, at places enough to draw them by."""
+    if not any(photo.judged.hits for photo in photos):
+        return {}
+    judged = [photo.judged for photo in photos]
+    bands = [_interval(drawn_sensitivity(judged, weights, (rate,))) for rate in _RATES]
+    pooled = pool_counts([photo.counts for photo in photos])
+    curves = {
+        "false_per_photo": _RATES,
+        **{
+            name: tuple(np.nan_to_num(column).tolist())
+            for name, column in zip(
+                ("found", "found_low", "found_high"), np.transpose(bands), strict=True
+            )
+        },
+    }
+    if pooled.n_lesion:
+        found = np.cumsum(pooled.lesion[::-1])
+        flagged = found + np.cumsum(pooled.other[::-1])
+        at = np.searchsorted(found, np.ceil(np.array(_RECALLS) * pooled.n_lesion))
+        curves |= {"recall": _RECALLS, "precision": tuple((found[at] / flagged[at]).tolist())}
+    return curves
 
 
 def _interval(values: NDArray[np.float64]) -> Difference:
@@ -157,8 +186,8 @@ def _figures(which: Which, photos: Sequence[PhotoScore], scored: Scored) -> dict
         "energy": _mean([photo.energy.share for photo in positive]),
         "energy_lift": _mean([photo.energy.lift for photo in positive]),
     }
-    for kind in photos[0].boxes:
-        boxes = max_box_accuracy([photo.boxes[kind] for photo in photos])
+    for kind in positive[0].boxes if positive else ():
+        boxes = max_box_accuracy([photo.boxes[kind] for photo in positive])
         figures |= {
             f"box_{kind}": boxes.value,
             f"box_{kind}_recall": _mean(boxes.recall),

@@ -66,7 +66,8 @@ class PhotoScore:
     judged : Judged
         With scores on the variant's own scale.
     boxes : mapping of str to BoxMatches
-        By scale, those that are worth having.
+        By scale, those that are worth having; none in photos without lesions, which MaxBoxAccV2
+        does not know.
     highest, highest_mean : float
         Of its pixels the highest, and the mean of the highest thousandth.
     pointing, pointing_near : float
@@ -266,7 +267,7 @@ class _Scorer:
                 judged=judge_candidates(candidates, masks, ignore=ignored),
                 boxes={
                     scale: match_boxes(pixels, masks, scale=scale, ignore=ignored)
-                    for scale in _BOXES[which[1]]
+                    for scale in (_BOXES[which[1]] if seen.n_lesions else ())
                 },
                 highest=round(highest, _DECIMALS) if which[1] == "minmax" else highest,
                 highest_mean=photo_score(pixels, top=0.001, ignore=ignored),

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from slidewin.comparison.gallery import Gallery
     from slidewin.metrics import Difference
 
 __all__ = ["FIGURES", "Comparison", "Row"]
@@ -36,10 +37,10 @@ FIGURES = {
     "threshold_tuned": "threshold tuned",
     "box_relative": "MaxBoxAccV2, as published",
     "box_relative_recall": "lesions with a box of their own, as published",
-    "box_relative_per_photo": "boxes per photo, as published",
+    "box_relative_per_photo": "boxes per photo with lesions, as published",
     "box_absolute": "MaxBoxAccV2, one scale",
     "box_absolute_recall": "lesions with a box of their own, one scale",
-    "box_absolute_per_photo": "boxes per photo, one scale",
+    "box_absolute_per_photo": "boxes per photo with lesions, one scale",
     "pointing": "pointing game",
     "pointing_near": "pointing game, within 15/224",
     "energy": "energy on lesions",
@@ -87,6 +88,9 @@ class Row:
         95 %, of some of them.
     sweep_ahead : dict of str to Difference
         By how much the sweep's figure is higher, on the same photos, with its 95 % interval.
+    curves : dict of str to tuple of float
+        FROC at ``false_per_photo``: ``found``, with its interval ``found_low`` and ``found_high``.
+        Of the pixels of all photos ``precision`` at ``recall``.
     """
 
     method: str
@@ -97,6 +101,7 @@ class Row:
     figures: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sweep_ahead: "Mapping[str, Difference]" = field(default_factory=dict)
+    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,8 @@ class Comparison:
         How it was done, what is missing and why, and where the sweep loses.
     settings : mapping
         What made it, as JSON can hold it.
+    gallery : Gallery or None
+        The photos and maps themselves; None if it was read from a file.
 
     Examples
     --------
@@ -127,6 +134,7 @@ class Comparison:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    gallery: "Gallery | None" = field(default=None, repr=False, compare=False)
 
     def best(self) -> tuple[Row, ...]:
         """Of each method the row of its best variant by FROC; refused methods with them."""
@@ -219,7 +227,8 @@ class Comparison:
         told = json.loads(text)
         rows = []
         for row in told["rows"]:
-            row["intervals"] = {k: tuple(v) for k, v in row["intervals"].items()}
+            for name in ("intervals", "curves"):
+                row[name] = {k: tuple(v) for k, v in row[name].items()}
             row["sweep_ahead"] = {k: Difference(*v) for k, v in row["sweep_ahead"].items()}
             rows.append(Row(**row))
         return cls(tuple(rows), tuple(told["notes"]), told["settings"])

@@ -1,0 +1,111 @@
+"""``slidewin compare``: the sweep against other localisers, on photos whose lesions are known."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from slidewin.errors import ArgumentError, MissingPackageError
+from slidewin.output import write_bytes
+
+__all__ = ["add_compare"]
+
+
+def add_compare(commands: Any) -> None:
+    """Add the command to the parser's ``commands``."""
+    words = "compare the sweep with Grad-CAM and others, on photos whose lesions are known"
+    compare = commands.add_parser("compare", help=words, description=words)
+    compare.set_defaults(run=_compare)
+    compare.add_argument(
+        "dataset",
+        metavar="DATASET",
+        help="folder, CSV or JSON of photos and masks; photos without lesions among them",
+    )
+    compare.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="for maps, tables and figures; a comparison that was cut off goes on in its folder",
+    )
+    compare.add_argument(
+        "--validation",
+        metavar="DATASET",
+        help="other photos, of which scales, thresholds and the gate are chosen",
+    )
+    compare.add_argument("--split", help="of the data set, such as test (default: all of it)")
+    compare.add_argument("--validation-split", metavar="SPLIT", help="of the validation photos")
+    compare.add_argument(
+        "--methods",
+        nargs="+",
+        default=["all"],
+        metavar="METHOD",
+        help="names or patterns, such as 'grad-cam@*' (default: all)",
+    )
+    compare.add_argument("--classifier", metavar="FILE", help="by default the embedded one")
+    compare.add_argument("--target", help="a label, or 'lesion' for all but the background")
+    compare.add_argument(
+        "--lesion-size",
+        nargs="+",
+        metavar="SIZE",
+        help="one diameter or the smallest and largest, in pixels, or in %% of the short side "
+        "(default: 4%% 40%%)",
+    )
+    compare.add_argument("--stride", type=float, default=0.5, help="in lesions (default: 0.5)")
+    compare.add_argument(
+        "--attention", metavar="FILE", help="an attention pooling, saved, for those methods"
+    )
+    compare.add_argument(
+        "--max-passes",
+        type=int,
+        metavar="N",
+        help="refuse methods that take more passes of the network for a photo",
+    )
+    compare.add_argument("--draws", type=int, default=1000, help="for intervals (default: 1000)")
+    compare.add_argument("--random-state", type=int, default=0)
+    compare.add_argument("--n-jobs", type=int, help="methods at once; -1 is all cores")
+    compare.add_argument("--quiet", action="store_true")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from slidewin.comparison import compare, open_dataset
+    from slidewin.comparison.contest import MAX_PASSES
+    from slidewin.report.compared import draw_comparison
+
+    size = options.lesion_size
+    if size is not None and len(size) > 2:
+        raise ArgumentError(
+            f"--lesion-size {' '.join(size)}: one size is needed, or the smallest and the largest"
+        )
+    dataset = open_dataset(options.dataset, split=options.split)
+    if options.validation is None and options.validation_split is not None:
+        options.validation = options.dataset
+    held = None
+    if options.validation is not None:
+        held = open_dataset(options.validation, split=options.validation_split)
+    compared = compare(
+        dataset,
+        options.classifier,
+        methods=options.methods,
+        validation=held,
+        target=options.target,
+        lesion_size=None if size is None else (size[0], size[-1]),
+        stride=options.stride,
+        attention=options.attention,
+        max_passes=MAX_PASSES if options.max_passes is None else options.max_passes,
+        output=options.output,
+        n_draws=options.draws,
+        n_jobs=options.n_jobs,
+        random_state=options.random_state,
+        verbose=not options.quiet,
+    )
+    try:
+        for name, picture in draw_comparison(compared).items():
+            write_bytes(options.output / name, picture, overwrite=True)
+    except MissingPackageError as error:  # the figures are in table.json as numbers
+        print(f"slidewin compare: {error}", file=sys.stderr)
+    if not options.quiet:
+        print(compared.to_text())
+        print(f"written to {options.output}: table.csv, table.md, table.json and figures")
+    return 0
