@@ -52,9 +52,9 @@ class AttentionPooling:
     epochs : int, default 100
         Times that each photo is seen, at most.
     validation : float, default 0.2
-        Share of the photos, of each label, that say when to stop: after ten epochs without a
-        smaller loss. With 0 all photos are fitted for all epochs. Photos of one person may fall on
-        either side.
+        Share of the photos, of each label, that say when to stop: after ten epochs whose loss is no
+        smaller by 0.005. With 0 all photos are fitted for all epochs. Photos of one person may fall
+        on either side.
     random_state : int, numpy.random.Generator or None, default 0
         The same photos, labels and number give the same weights.
     batch_size, n_jobs, max_windows, verbose
