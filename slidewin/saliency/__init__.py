@@ -11,7 +11,6 @@ from slidewin.saliency.cam import (
 )
 from slidewin.saliency.explainer import Explainer
 from slidewin.saliency.gradient import (
-    LRP,
     Deconvolution,
     GuidedBackprop,
     IntegratedGradients,
@@ -19,6 +18,7 @@ from slidewin.saliency.gradient import (
 )
 from slidewin.saliency.layer import CAM
 from slidewin.saliency.perturbation import RISE, Occlusion
+from slidewin.saliency.relevance import LRP
 
 __all__ = [
     "CAM",

@@ -2,8 +2,8 @@
 
 All are raw and none is smoothed: maps of single pixels are noisy. What they attribute to a pixel is
 one number a colour, and may be below 0. Where that means evidence against the target (integrated
-gradients, LRP) the colours' sum is kept where it is above 0; where it only means that the pixel
-would have to become darker (the others), the colours' largest magnitude is.
+gradients) the colours' sum is kept where it is above 0; where it only means that the pixel would
+have to become darker (the others), the colours' largest magnitude is.
 """
 
 import warnings
@@ -23,13 +23,10 @@ from slidewin.saliency.surroundings import surroundings
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LRP", "Deconvolution", "GuidedBackprop", "IntegratedGradients", "Saliency"]
-
-# Share of a score that relevance may gain or lose on its way, and what is as good as nothing.
-_CONSERVED, _NOTHING = 0.01, 1e-4
+__all__ = ["Deconvolution", "FromCaptum", "GuidedBackprop", "IntegratedGradients", "Saliency"]
 
 
-class _FromCaptum(Explainer):
+class FromCaptum(Explainer):
     """What Captum attributes to each pixel."""
 
     classifier: ModuleClassifier
@@ -51,7 +48,7 @@ class _FromCaptum(Explainer):
         return 2
 
 
-class Saliency(_FromCaptum):
+class Saliency(FromCaptum):
     """Sensitivity: by how much the score changes with a pixel, up or down. A localiser.
 
     Parameters
@@ -64,7 +61,7 @@ class Saliency(_FromCaptum):
     Notes
     -----
     The magnitude of the score's gradient in the network's normalised input, the largest of the
-    three colours', computed by Captum. On a photo as it is, memory grows by some 700 bytes a pixel
+    three colours', computed by Captum. On a photo as it is, memory grows by some 450 bytes a pixel
     for the default network.
 
     References
@@ -192,16 +189,16 @@ class Deconvolution(_ThroughReLUs):
     _attribution = "Deconvolution"
 
 
-class IntegratedGradients(_FromCaptum):
+class IntegratedGradients(FromCaptum):
     """Integrated gradients: what each pixel adds, from its surroundings' colour on. A localiser.
 
     Parameters
     ----------
     classifier : Classifier
         Made from a torch module by :func:`slidewin.load_classifier`.
-    n_steps : int, default 16
+    n_steps : int, optional
         Places on the way from the baseline to the image at which the gradient is taken (Gauss and
-        Legendre's).
+        Legendre's). By default 16, and 8 with ``on="windows"``.
     **options
         ``target``, ``on``, ``lesion_size`` ...: as for :class:`Explainer`.
 
@@ -210,7 +207,9 @@ class IntegratedGradients(_FromCaptum):
     The baseline is the median colour of each pixel's surroundings, squares of two diameters of the
     lesions that the classifier knows: black, the usual one, looks like a lesion, and black parts
     of an image could have no value. The values of all pixels, those below 0 too, sum to the score
-    of the image less that of the baseline, up to what `n_steps` leave; what is above 0 is kept.
+    of the image less that of the baseline, up to what `n_steps` leave: for windows of real photos
+    and the default network 2 % with 32 steps, 4 % with 16, 8 % with 8, whose maps correlate by 0.99
+    with those of 64. What is above 0 is kept.
 
     Computed by Captum. An image takes `n_steps` passes there and back; memory is that of
     :class:`Saliency`.
@@ -231,8 +230,12 @@ class IntegratedGradients(_FromCaptum):
 
     method = "integrated gradients"
 
-    def __init__(self, classifier: Classifier, *, n_steps: int = 16, **options: Any) -> None:
+    def __init__(
+        self, classifier: Classifier, *, n_steps: int | None = None, **options: Any
+    ) -> None:
         super().__init__(classifier, **options)
+        if n_steps is None:
+            n_steps = 8 if self.on == "windows" else 16
         if isinstance(n_steps, bool) or not isinstance(n_steps, int | np.integer) or n_steps < 1:
             raise ArgumentError(f"n_steps={n_steps!r}: a whole number from 1 up is needed")
         self.n_steps = int(n_steps)
@@ -264,98 +267,6 @@ class IntegratedGradients(_FromCaptum):
         )
         maps: torch.Tensor = found.sum(1).relu()
         return maps
-
-
-class LRP(_FromCaptum):
-    """Layer-wise relevance propagation: the score, handed back in shares. A localiser.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        Made from a torch module by :func:`slidewin.load_classifier`.
-    **options
-        ``target``, ``on``, ``lesion_size`` ...: as for :class:`Explainer`.
-
-    Notes
-    -----
-    What is handed back is the target's logit over the temperature, less its bias, which belongs to
-    no place; for a target of several classes, their mean by probability. Where that is below 0,
-    there may be no evidence at all. Rules: the last layer shares by what each feature contributes,
-    the layers before by what speaks for them (alpha 1, beta 0), the first by the distance of
-    colours from the ends of their range (Montavon et al., https://arxiv.org/abs/1512.02479). Every
-    layer's bias is shared out evenly over what the layer sees. What is above 0 is kept.
-
-    So the shares sum to what is handed back. That is checked in every image, to 1 %, against the
-    network itself: Captum's own rules lose all of it in the default network, whose biases keep it,
-    and are off by 4e12 on a ResNet-18. Networks other than chains of convolutions, batch norms,
-    ReLUs, poolings and linear layers are refused, with the layer and the reason.
-
-    Computed by Captum on a copy of the network. On a photo as it is, memory grows by some 1500
-    bytes a pixel for the default network.
-
-    References
-    ----------
-    S. Bach et al., "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise
-    Relevance Propagation", PLoS ONE 10(7), 2015, https://doi.org/10.1371/journal.pone.0130140
-
-    Examples
-    --------
-    >>> import slidewin
-    >>> photo = np.zeros((96, 128, 3), np.uint8)
-    >>> LRP(slidewin.load_classifier()).localize(photo).method
-    'LRP'
-    """
-
-    method = "LRP"
-
-    def __init__(self, classifier: Classifier, **options: Any) -> None:
-        super().__init__(classifier, **options)
-        if not self.classifier.logits:
-            raise ClassifierError(
-                "LRP hands back logits, and the classifier's network returns probabilities; pass "
-                "the network without its last softmax or sigmoid, and logits=True"
-            )
-
-    def passes_each(self) -> int:
-        """Two passes and one back for each class of the target, and one to check them."""
-        return 3 * len(self.classifier.target_columns(self.target)) + 1
-
-    def _maps(self, images: Images, inputs: "torch.Tensor") -> "torch.Tensor":  # noqa: ARG002
-        import torch
-
-        from slidewin.saliency.chain import Chain
-        from slidewin.saliency.score import TargetScore
-
-        classifier = self.classifier
-        chain = Chain(classifier.module, classifier.mean, classifier.std)
-        with torch.no_grad():
-            TargetScore(classifier, self.target)(inputs)  # refuses what are no scores, in words
-            scores = classifier.scores(inputs).reshape(len(inputs), -1).float()
-        columns, k = classifier.target_columns(self.target), len(classifier.classes_)
-        if scores.shape[1] < k:  # one number, which speaks for the second class
-            weights = scores.new_full((1, len(scores)), 1.0 if columns == [1] else -1.0)
-            columns = [0]
-        else:
-            calibrated = scores / classifier.temperature + scores.new_tensor(classifier.bias)
-            weights = calibrated[:, columns].softmax(1).T
-        total = torch.zeros_like(inputs[:, 0], dtype=torch.float32)
-        for column, weight in zip(columns, weights, strict=True):
-            relevance = chain.relevance(inputs, column)
-            self._check(relevance, scores[:, column] - chain.bias[column])
-            total += weight.view(-1, 1, 1) * relevance / classifier.temperature
-        return total.relu()
-
-    def _check(self, relevance: "torch.Tensor", score: "torch.Tensor") -> None:
-        """Refuse relevance that is not conserved."""
-        found = relevance.sum((1, 2))
-        lost = (found - score).abs() - _NOTHING
-        if not (lost <= _CONSERVED * score.abs()).all():  # nor is NaN
-            worst = int((lost / score.abs().clamp(min=_NOTHING)).argmax())
-            raise ClassifierError(
-                f"LRP: relevance is not conserved in this photo: it sums to {found[worst]:.4g} "
-                f"for a score of {score[worst]:.4g}, and 1 % is allowed. The network computes "
-                "something else than its layers show; use another method"
-            )
 
 
 def _count_relus(score: "torch.Tensor") -> int:

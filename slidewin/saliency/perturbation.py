@@ -198,7 +198,8 @@ class RISE(_Perturbation):
     just half of the time, a classifier that always answers the same has exactly that for a map,
     and fewer masks do.
 
-    An image takes `n_masks` passes. Memory beside one batch is 40 bytes a pixel explained.
+    An image takes `n_masks` passes. On a photo as it is, memory grows by some 200 bytes a pixel for
+    the default network.
 
     References
     ----------
