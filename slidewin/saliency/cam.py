@@ -96,7 +96,10 @@ class GradCAM(_FromTorchcam):
     Notes
     -----
     Computed by torchcam without its normalisation. On a photo as it is, memory grows by some 300
-    bytes a pixel for the default network. Meanwhile no other thread may use the module.
+    bytes a pixel for the default network; at the sweep's levels by as much for each pixel of the
+    largest; by windows it does not. Meanwhile no other thread may use the module.
+
+    On a photo as it is, values are the smaller the larger the photo: the score is a mean over it.
 
     References
     ----------
@@ -170,7 +173,7 @@ class ScoreCAM(_FromTorchcam):
 
     def passes_each(self) -> int:
         """One for each channel of the layer, and two for the image itself."""
-        with ALONE, self.classifier.borrowed():
+        with ALONE:
             return self._examined()[1] + 2
 
     def _options(self, inputs: "torch.Tensor") -> dict[str, Any]:
@@ -220,7 +223,8 @@ class HiResCAM(_FromGradients):
 
     Parameters, cost and memory are those of :class:`GradCAM`. Where the layer is followed by
     nothing but linear layers, the cells' values, those below 0 too, sum to the score but for the
-    bias.
+    bias. Where those weigh the cells of a window differently, as the default network's head does,
+    so does the map: by windows it shows the windows' lattice.
 
     References
     ----------
@@ -244,7 +248,8 @@ class HiResCAM(_FromGradients):
 class EigenCAM(CAM):
     """Eigen-CAM: activations along their first principal direction. A localiser.
 
-    Parameters are those of :class:`GradCAM`, and memory less; an image takes one pass.
+    Parameters are those of :class:`GradCAM`; an image takes one pass, and on a photo as it is some
+    110 bytes a pixel.
 
     Notes
     -----

@@ -58,6 +58,8 @@ class CAM(Explainer):
         """As :meth:`Explainer.explain`."""
         import torch
 
+        if not self._hooked:
+            self.prepare()
         with torch.enable_grad():
             # Gradients are asked for at the input too, so that frozen weights do no harm.
             maps = self._maps(self.classifier.to_input(images).requires_grad_())
@@ -111,7 +113,9 @@ class CAM(Explainer):
         named = [(name, layer) for name, layer in self.classifier.module.named_modules() if name]
         handles = [layer.register_forward_hook(note(name)) for name, layer in named]
         try:
-            self.classifier.predict_proba(np.zeros((1, side, side, 3), np.uint8))
+            with self.classifier.borrowed(), torch.no_grad():
+                patch = np.zeros((1, side, side, 3), np.uint8)
+                self.classifier.scores(self.classifier.to_input(patch))
         finally:
             for handle in handles:
                 handle.remove()

@@ -10,6 +10,12 @@ Along one axis, windows of 8 px with three cells each, 4 px apart::
 A window's cells speak for what lies under them, out to half a cell beyond the outermost, and the
 less the farther from their middle. Where windows do not fall on each other's cells, what lies
 between a window's own is taken.
+
+How a lesion falls on the lattice changes its peak: one real lesion of 32 px, moved over 36 phases
+of a lattice 16 px apart, had a lowest peak of 0.64 of the highest by Grad-CAM, 0.49 by HiResCAM and
+0.61 by the gradient's pixels; by a plain mean 0.64, 0.49 and 0.64; by interpolating each cell from
+window to window, which spreads a peak over the lattice's stride, 0.40, 0.37 and 0.65. The peak of
+the gradient's pixels lay 7 px from the lesion's centre, by the plain mean 13 px.
 """
 
 from collections.abc import Sequence
