@@ -137,7 +137,8 @@ class Store:
             If the file is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here: of a damaged file, NumPy would leave it open.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 return _restored(arrays, with_map)
         except FileNotFoundError:
             return None

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+import slidewin
+from slidewin.cli import main
+from slidewin.comparison import Comparison
+from slidewin.output import write_png
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """Drawn hands on printed cloth, with a melanoma and without, to compare by and to choose by."""
+    for split, seeds in (("test", (0, 1, 2)), ("val", (3, 4))):
+        for name in ("photos", "masks"):
+            (tmp_path / split / name).mkdir(parents=True)
+        for seed in seeds:
+            scene = slidewin.draw_scene(
+                (160, 200), lesion_size=16, random_state=seed, lesion=seed % 2 == 0
+            )
+            write_png(tmp_path / split / "photos" / f"{seed}.png", scene.photo)
+            mask = scene.mask.astype(np.uint8) * 255
+            write_png(tmp_path / split / "masks" / f"{seed}.png", mask)
+    return tmp_path
+
+
+@pytest.fixture
+def model(network, tmp_path):
+    from slidewin.classifier import save_file
+
+    save_file(network, tmp_path / "model.safetensors")
+    return str(tmp_path / "model.safetensors")
+
+
+def test_compare_prints_a_table_and_writes_tables_and_figures(scenes, model, tmp_path, capsys):
+    pytest.importorskip("torchcam")
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    arguments = ["compare", str(scenes / "test"), "--validation", str(scenes / "val")]
+    arguments += ["--classifier", model, "--target", "lesion", "--lesion-size", "10%"]
+    arguments += ["--methods", "grad-cam@input", "baseline-darkness", "attention"]
+    arguments += ["--draws", "20", "--n-jobs", "2", "-o", str(out)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    for words in ("sliding-window", "grad-cam@input", "baseline-darkness *", "attention=FILE"):
+        assert words in printed
+    compared = Comparison.from_json((out / "table.json").read_text())
+    assert {row.method for row in compared.rows} == {
+        "sliding-window", "grad-cam@input", "baseline-darkness", "attention"
+    }  # fmt: skip
+    assert {row.variant for row in compared.rows if row.method == "grad-cam@input"} == {
+        "raw", "minmax", "scaled", "gated"
+    }  # fmt: skip
+    assert compared.settings["target"] == "lesion"
+    assert (out / "table.csv").read_bytes().decode() == compared.to_csv()
+    assert (out / "table.md").read_text() == compared.to_markdown()
+    for name in ("froc", "precision_recall", "cost", "maps"):
+        assert (out / f"{name}.png").read_bytes()[1:4] == b"PNG"
+
+    assert main([*arguments, "--quiet"]) == 0
+    again = Comparison.from_json((out / "table.json").read_text())
+    assert again.rows == compared.rows
+    assert again.settings["computed_maps"] == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (["--methods", "gradcam"], "names nothing"),
+        (["--lesion-size", "1", "2", "3"], "one size is needed"),
+        (["--lesion-size", "big"], "give pixels, or per cent"),
+        (["--target", "freckle"], "no class has this label"),
+        (["--attention", "nowhere"], "no such file"),
+        (["--validation", "nowhere"], "no such folder"),
+        (["--n-jobs", "0"], "n_jobs=0"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_runs(scenes, model, tmp_path, capsys, wrong, words):
+    out = tmp_path / "out"
+    arguments = ["compare", str(scenes / "test"), "--classifier", model, "-o", str(out)]
+    assert main([*arguments, *wrong]) == 2
+    assert words in capsys.readouterr().err
+    assert not list(out.rglob("*.npz"))

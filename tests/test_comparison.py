@@ -1,0 +1,397 @@
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rivals import Rival
+from toys import SIDE, dark_middle
+
+import slidewin
+from slidewin.comparison import Comparison, Row, compare, open_dataset
+from slidewin.comparison.gallery import Gallery
+from slidewin.comparison.methods import SWEEP, USES, Setup, choose_methods
+from slidewin.comparison.notes import verdict
+from slidewin.comparison.results import Result, Store, lightened
+from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError
+from slidewin.heatmap import HeatLayer, HeatMap
+from slidewin.metrics import Difference
+from slidewin.output import write_png
+
+ODD = 40
+LESION = 10
+
+
+def make_photos(folder: Path, seed: int) -> Path:
+    """Five photos, of light skin: three with a dark disc, two with a faint one, no lesion."""
+    rng = np.random.default_rng(seed)
+    for name in ("photos", "masks"):
+        (folder / name).mkdir(parents=True)
+    for i in range(5):
+        height = ODD if i == 1 else 48
+        photo = rng.integers(200, 230, (height, 64, 3), dtype=np.uint8)
+        mask = np.zeros((height, 64), np.uint8)
+        at = (int(rng.integers(12, 52)), int(rng.integers(12, height - 12)))
+        if i < 3:
+            cv2.circle(mask, at, LESION // 2, 255, -1)
+            photo[mask > 0] = 20
+        else:
+            cv2.circle(photo, at, LESION // 2, (150, 150, 150), -1)
+        write_png(folder / "photos" / f"p{i}.png", photo)
+        write_png(folder / "masks" / f"p{i}.png", mask)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("data") / "test", 0)
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("data") / "val", 1)
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return slidewin.load_classifier(
+        dark_middle, classes=["background", "lesion"], input_size=SIDE, context=2
+    )
+
+
+@pytest.fixture(scope="module")
+def told(photos, held, toy, tmp_path_factory):
+    """One comparison, with rivals of every kind, that most tests look at."""
+    acts = ("refuse", "err", "starve", "die", "exit")
+    own = {act: Rival(act, odd=ODD) for act in acts}
+    own |= {"good": Rival(), "eat": Rival("eat"), "never": Rival("refuse"), "talk": Rival("talk")}
+    return compare(
+        photos,
+        toy,
+        methods=[SWEEP, "baseline-uniform", "grad-cam@input"],
+        own=own,
+        validation=held,
+        lesion_size=LESION,
+        output=tmp_path_factory.mktemp("out"),
+        n_draws=50,
+        n_jobs=2,
+        verbose=0,
+    )
+
+
+def row(compared, method, variant):
+    (found,) = [one for one in compared.rows if (one.method, one.variant) == (method, variant)]
+    return found
+
+
+def test_the_sweep_and_rivals_are_scored(told):
+    sweep, good = row(told, SWEEP, "as is"), row(told, "good", "scaled")
+    assert sweep.figures["froc_luna16"] == good.figures["froc_luna16"] == 1
+    assert sweep.figures["photo_auroc"] == good.figures["photo_auroc"] == 1
+    assert good.figures["dice_tuned"] == good.figures["pxap_all"] == 1  # darkness is the truth
+    assert row(told, "baseline-uniform", "raw").figures["photo_auroc"] == 0.5
+    assert good.sweep_ahead["froc_luna16"] == Difference(0, 0, 0)
+    assert good.sweep_ahead["pxap_all"].value < 0
+    assert any("loses to good" in note for note in told.notes)
+    assert told.rows[-1].photos == 0
+
+
+def test_a_stretched_map_lights_up_every_photo(told):
+    raw, stretched = row(told, "good", "raw"), row(told, "good", "minmax")
+    assert raw.figures["photo_auroc"] == 1
+    assert stretched.figures["photo_auroc"] == 0.5
+    assert stretched.figures["free_detected_fixed"] == 1
+    assert row(told, "good", "scaled").figures["free_detected_fixed"] == 0
+    assert row(told, "good", "gated").figures["free_detected_fixed"] == 0
+    assert "dice_fixed" not in raw.figures  # there is no 0.5 on a scale of one's own
+    assert raw.figures["dice_tuned"] == 1
+    assert raw.figures["threshold_tuned"] > 1
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        ("refuse", "this photo is not to my taste"),
+        ("err", "ZeroDivisionError: a mistake of my own"),
+        ("starve", "out of memory"),
+        ("die", "its process was killed (SIGKILL)"),
+        ("exit", "its process ended with status 3"),
+    ],
+)
+def test_a_method_that_fails_on_a_photo_is_a_row_with_the_reason(told, act, reason):
+    failing = row(told, act, "scaled")
+    assert failing.photos == 4
+    assert failing.refused.startswith(f"1 of 5 photos: {reason}")
+    assert failing.figures["froc_luna16"] == 1  # of the photos that it did
+    assert failing.sweep_ahead["froc_luna16"].value == 0  # on these same photos
+
+
+def test_a_method_that_refuses_all_is_a_row_without_figures(told):
+    assert row(told, "never", "").refused == "this photo is not to my taste"
+    cam = row(told, "grad-cam@input", "")
+    assert "torch module" in cam.refused
+    for one in (cam, row(told, "never", "")):
+        assert not one.figures
+        assert one.photos == 0
+        assert one.method in told.to_text()
+    assert told.rows[-1].photos == 0
+
+
+def test_costs_are_those_of_a_fresh_process_for_each_method(told):
+    pids = {
+        method: {
+            told.gallery._run.result(method, name).heatmap.settings["pid"]
+            for name in told.gallery.names
+        }
+        for method in ("good", "eat", "talk")
+    }
+    assert all(len(of_method) == 1 for of_method in pids.values())
+    assert len(set.union(*pids.values()) - {os.getpid()}) == 3
+    eaten = row(told, "eat", "raw").figures
+    assert eaten["seconds_per_mp"] > 0
+    assert eaten["cpu_seconds_per_mp"] > 0
+    assert eaten["peak_mib"] > 60
+    assert eaten["peak_mib"] - row(told, "good", "raw").figures["peak_mib"] > 30
+    assert any("1 threads" in note or "threads, 2 at once" in note for note in told.notes)
+
+
+def test_tables_are_written_and_come_back(told, tmp_path):
+    again = Comparison.from_json(told.to_json())
+    assert again == told
+    lines = list(csv.DictReader(io.StringIO(told.to_csv())))
+    assert [(line["method"], line["variant"]) for line in lines] == [
+        (one.method, one.variant) for one in told.rows
+    ]
+    for line, one in zip(lines, told.rows, strict=True):
+        assert all(float(line[name]) == value for name, value in one.figures.items())
+        for name, interval in one.intervals.items():
+            assert (float(line[f"{name}_low"]), float(line[f"{name}_high"])) == interval
+    table = told.to_markdown().splitlines()
+    assert len({line.count("|") for line in table[: 2 + len(told.rows)]}) == 1
+    assert "*baseline-uniform*" in told.to_markdown()
+
+
+def test_nothing_is_computed_twice_or_mixed(photos, network, tmp_path):
+    def again(**settings):
+        options = {"methods": "baseline-centre", "lesion_size": LESION} | settings
+        compared = compare(photos, network, output=tmp_path, n_draws=9, verbose=0, **options)
+        return compared.settings["computed_maps"], compared.rows
+
+    first, rows = again()
+    assert first == 10
+    assert again() == (0, rows)
+    assert again(methods="baseline-uniform")[0] == 5
+    assert again(lesion_size=12)[0] == 10
+    assert again(lesion_size=12, random_state=1)[0] == 10
+    assert again()[0] == 0
+
+
+def test_a_function_may_have_changed_and_is_computed_anew(photos, toy, tmp_path):
+    for _ in range(2):
+        compared = compare(
+            photos, toy, methods=[], lesion_size=LESION, output=tmp_path, n_draws=9, verbose=0
+        )
+        assert compared.settings["computed_maps"] == 5
+
+
+SCRIPT = """
+import sys
+from rivals import Rival
+import slidewin
+if __name__ == "__main__":
+    data, model, out = sys.argv[1:]
+    compared = slidewin.compare(
+        data, model, methods=[], own={"wait": Rival("wait"), "slow": Rival("wait")},
+        lesion_size=20, output=out, n_draws=20, verbose=0)
+    print(compared.settings["computed_maps"])
+"""
+
+
+def test_killed_in_the_middle_it_goes_on(photos, network, tmp_path):
+    from slidewin.classifier import save_file
+
+    save_file(network, tmp_path / "model.safetensors")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    known = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def command(out):
+        return [sys.executable, "script.py", str(photos), "model.safetensors", str(out)]
+
+    def made():
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.npz")}
+
+    killed = subprocess.Popen(
+        command("out"), cwd=tmp_path, env=known, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while len(made()) < 7 and killed.poll() is None:  # the sweep's five, and two of a rival's
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    time.sleep(2)  # a worker ends when its standard input does, and may write one more map
+    before = made()
+    assert 7 <= len(before) < 15
+    assert not list((tmp_path / "out").rglob("table.*"))
+
+    told = {}
+    for out in ("out", "whole"):
+        done = subprocess.run(
+            command(out), cwd=tmp_path, env=known, capture_output=True, text=True, check=True
+        )
+        told[out] = int(done.stdout)
+    assert told == {"out": 15 - len(before), "whole": 15}
+    assert before.items() <= made().items()
+
+    def figures(out):
+        rows = Comparison.from_json((tmp_path / out / "table.json").read_text()).rows
+        return {
+            (one.method, one.variant): {
+                name: value
+                for name, value in one.figures.items()
+                if "seconds" not in name and name != "peak_mib"
+            }
+            for one in rows
+        }
+
+    assert figures("out") == figures("whole")
+
+
+def test_all_are_scored_on_the_pixels_that_all_assessed(photos, toy, tmp_path):
+    options = {"methods": [], "lesion_size": LESION, "n_draws": 9, "verbose": 0}
+    alone = compare(photos, toy, own={"good": Rival()}, output=tmp_path / "a", **options)
+    both = compare(
+        photos, toy, own={"good": Rival(), "half": Rival("half")}, output=tmp_path / "b", **options
+    )
+    assert row(alone, "good", "raw").figures["pxap_all"] == 1
+    chances = [row(one, "good", "raw").figures["pxap_chance"] for one in (alone, both)]
+    assert chances[0] != chances[1]
+    same = [row(both, name, "raw").figures for name in ("good", "half")]
+    for name in ("pxap_all", "pxap_chance", "energy", "pointing"):
+        assert same[0][name] == same[1][name]
+    assert any("50.0% left out" in note for note in both.notes)
+
+
+def test_without_validation_photos_what_needs_them_is_absent_and_the_table_says_why(
+    photos, toy, tmp_path
+):
+    compared = compare(
+        photos, toy, methods="baseline-centre", lesion_size=LESION, output=tmp_path, n_draws=9,
+        verbose=0,
+    )  # fmt: skip
+    variants = {one.variant for one in compared.rows}
+    assert variants == {"as is", "raw", "minmax"}
+    assert not any("tuned" in name for one in compared.rows for name in one.figures)
+    assert any("Without validation photos" in note for note in compared.notes)
+
+
+def test_photos_without_any_lesion_are_compared_too(photos, toy, tmp_path):
+    bare = [sample for sample in open_dataset(photos) if sample.name in ("p3", "p4")]
+    compared = compare(
+        bare, toy, methods=[], lesion_size=LESION, output=tmp_path, n_draws=9, verbose=0
+    )
+    (sweep,) = compared.rows
+    assert "froc_luna16" not in sweep.figures
+    assert "pxap_all" not in sweep.figures
+    assert sweep.figures["free_detected_fixed"] == 0
+    assert Comparison.from_json(compared.to_json()) == compared
+
+
+def test_what_was_chosen_on_a_photo_is_not_scored_on_it(photos, held, toy, tmp_path):
+    with pytest.raises(ArgumentError, match="leave it out of one"):
+        compare(photos, toy, methods=[], validation=photos, output=tmp_path)
+    mine = [replace(sample, group="Ada") for sample in open_dataset(photos)]
+    theirs = [replace(sample, group="Ada") for sample in open_dataset(held)]
+    with pytest.raises(ArgumentError, match="group 'Ada'"):
+        compare(mine, toy, methods=[], validation=theirs, output=tmp_path)
+
+
+def test_methods_are_chosen_by_name_and_pattern():
+    assert choose_methods("sliding-window") == (SWEEP,)
+    cams = choose_methods("grad-cam@*")
+    assert cams == tuple(f"grad-cam@{use}" for use in USES)
+    assert set(cams) < set(choose_methods("all"))
+    assert choose_methods(["grad-cam@input"], {"mine": Rival()}) == ("grad-cam@input", "mine")
+    with pytest.raises(ArgumentError, match=r"'grad-cram' names nothing; there are .*sliding"):
+        choose_methods("grad-cram")
+    with pytest.raises(ArgumentTypeError, match="localize"):
+        choose_methods("all", {"mine": 7})
+    with pytest.raises(ArgumentError, match="another method"):
+        choose_methods("all", {SWEEP: Rival()})
+
+
+@pytest.mark.parametrize("use", USES)
+def test_explainers_are_made_as_their_names_say(network, noise, use):
+    pytest.importorskip("torchcam")
+    setup = Setup(network, target="melanoma", lesion_size=("20%", "40%"), max_passes=5000)
+    made = setup.make(f"grad-cam@{use}", noise.shape)
+    assert (made.on, made.target, made.max_passes) == (use, "melanoma", 5000)
+    assert made.lesion_size == (30, 60)
+    assert made.localize(noise).settings["on"] == use
+
+
+def test_methods_that_draw_have_the_seed(network, noise):
+    made = Setup(network, target="melanoma", random_state=5).make("rise@input", noise.shape)
+    assert made.random_state == 5
+
+
+def test_a_map_comes_back_from_its_file_bit_for_bit(tmp_path):
+    store = Store(tmp_path)
+    path = store.path("a/b", "left/7 é", "f" * 64)
+    assert store.read(path) is None
+    values = np.float32([[0.1, np.nan], [1e-20, 3]])
+    layer = HeatLayer(values, rows=[1.5, 3.25], cols=[0.5, 7], reach=2.5)
+    inside = np.arange(77).reshape(7, 11) % 3 > 0
+    heat = HeatMap((7, 11), [layer], method="m", unit="raw", assessed=inside, settings={"a": [1]})
+    store.write(path, Result(heat, warned=("careful",)))
+    back = store.read(path)
+    assert back.warned == ("careful",)
+    np.testing.assert_array_equal(back.heatmap.to_pixels(), heat.to_pixels())
+    assert dict(back.heatmap.settings) == {"a": [1]}
+    assert store.read(path, with_map=False).heatmap is None
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(OutputError, match="computed anew"):
+        store.read(path)
+
+
+def test_a_map_denser_than_its_photo_is_kept_as_pixels():
+    rng = np.random.default_rng(0)
+    values = rng.random((30, 30), np.float32)
+    values[4, 5] = np.nan
+    places = np.linspace(1, 9, 30)
+    inside = rng.random((10, 10)) > 0.1
+    heat = HeatMap(
+        (10, 10), [HeatLayer(values, rows=places, cols=places, reach=0.5)], method="m", unit="raw",
+        assessed=inside,
+    )  # fmt: skip
+    light = lightened(heat)
+    assert light.layers[0].values.size == 100
+    np.testing.assert_array_equal(light.to_pixels(), heat.to_pixels())
+
+
+def test_the_notes_say_where_the_sweep_loses():
+    ahead = {"froc_luna16": Difference(-0.25, -0.4, -0.1), "pxap_all": Difference(-0.1, -0.3, 0.2)}
+    rows = [Row("cam", "raw", "explanation", 3, figures={"froc_luna16": 1}, sweep_ahead=ahead)]
+    notes = verdict(rows)
+    assert any("FROC (LUNA16), the sweep loses to cam (raw) by 0.250." in note for note in notes)
+    assert any("loses to cam (raw) by 0.100, within chance" in note for note in notes)
+
+
+def test_the_gallery_shows_maps_on_one_scale(told):
+    gallery = told.gallery
+    assert isinstance(gallery, Gallery)
+    shown = gallery.show("p1", [SWEEP, "good", "refuse", "never"])
+    assert shown.photo.shape == (ODD, 64, 3)
+    assert shown.lesions.max() == gallery.lesions["p1"] == 1
+    assert shown.maps["good"].max() == 1
+    assert gallery.show("p3", ["good"]).maps["good"].max() < 0.6
+    assert shown.maps["refuse"] == shown.maps["never"] == "this photo is not to my taste"
+    with pytest.raises(ArgumentError, match="nobody"):
+        gallery.show("nobody", [SWEEP])
+    assert json.loads(told.to_json())["rows"]
