@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 import slidewin
 from slidewin.heatmap import HeatMap
-from slidewin.mask import drop_specks, speck_area, threshold_mask
+from slidewin.mask import default_threshold, speck_area
 from slidewin.metrics import wilson_interval
 from slidewin.sweep.coarse import fill_between, first_windows
 from slidewin.training import read_table
@@ -174,8 +174,8 @@ def simulate(
 
 def finds(heatmap: HeatMap, lesion: Mask, threshold: float) -> bool:
     """Whether a region touches the lesion, as :func:`slidewin.locate` makes regions."""
-    above = threshold_mask(heatmap.to_pixels(), threshold)
-    mask = drop_specks(above, speck_area(heatmap.settings["lesion_size"][0]))
+    least = speck_area(heatmap.settings["lesion_size"][0])
+    mask = default_threshold(threshold).mask(heatmap.to_pixels(), least_area=least)
     return bool((mask & lesion).any())
 
 

@@ -59,7 +59,7 @@ class Demonstration(NamedTuple):
                 f"probability of {label}",
                 scale=(0.0, 1.0),
             ),
-            Panel(regions, "slidewin: found", f"{label} at {threshold:g} or above"),
+            Panel(regions, "slidewin: found", f"{label}, reaching {threshold:g}"),
         ]
         titles = ("Grad-CAM, photo shrunk to the input", "Grad-CAM, whole photo")
         for title, cam in zip(titles, self.grad_cams, strict=True):

@@ -17,7 +17,7 @@ from slidewin.classifier import Classifier
 from slidewin.errors import ArgumentError
 from slidewin.heatmap import HeatMap
 from slidewin.image import check_image, hash_pixels
-from slidewin.mask import RegionOfInterest, Threshold, drop_specks, speck_area
+from slidewin.mask import RegionOfInterest, Threshold, default_threshold, speck_area
 from slidewin.output import make_folder, refuse_existing, write_png, write_text
 from slidewin.region import Region, find_regions, to_geojson
 from slidewin.report import draw_heatmap, draw_mask, draw_regions
@@ -31,7 +31,7 @@ _PACKAGES = ("numpy", "opencv-python", "pillow", "scikit-learn", "torch")
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A heat map of a photo, with what lies at or above a threshold.
+    """A heat map of a photo, with the regions in it that reach a threshold.
 
     Attributes
     ----------
@@ -39,10 +39,11 @@ class Finding:
     heatmap : HeatMap
         Whoever made it; all that follows is blind to that.
     threshold : float
-        In the unit of the heat map. A pixel equal to it is found. A
-        :class:`slidewin.mask.Threshold` may be given for it.
+        In the unit of the heat map: what a region reaches somewhere. A number flags pixels from
+        there up, and one equal to it is found. A :class:`slidewin.mask.Threshold` may be given for
+        it, which may have a weak bound, as far as which regions extend.
     chosen : Threshold
-        The same, with the policy that chose it.
+        The same, with the policy that chose it and its weak bound, if any.
     label : str
         What was sought: the class of the regions.
     least_area : float
@@ -84,8 +85,8 @@ class Finding:
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
-        """Where the heat map reaches the threshold, specks dropped, (H, W). Read-only."""
-        mask = drop_specks(self.chosen.mask(self.pixels), self.least_area)
+        """Where the heat map counts as found, specks dropped, (H, W). Read-only."""
+        mask = self.chosen.mask(self.pixels, least_area=self.least_area)
         mask.flags.writeable = False
         return mask
 
@@ -106,9 +107,11 @@ class Finding:
 
     def __repr__(self) -> str:
         best = f", best {self.regions[0].score:.2f}" if self.regions else ""
+        weak = "" if self.chosen.weak is None else f", from {self.chosen.weak:g} around them"
         return (
             f"Finding({self.label!r} by {self.heatmap.method}, photo {self.photo.shape[0]} x "
-            f"{self.photo.shape[1]} px, {len(self.regions)} at {self.threshold:g} or above{best})"
+            f"{self.photo.shape[1]} px, {len(self.regions)} at {self.threshold:g} or above{weak}"
+            f"{best})"
         )
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -148,6 +151,7 @@ class Finding:
             metadata={
                 "method": self.heatmap.method,
                 "threshold": self.threshold,
+                "threshold_weak": self.chosen.weak,
                 "photo_sha256": photo_hash,
                 "slidewin": __version__,
             },
@@ -237,8 +241,10 @@ def locate(
         What counts as found: a label, or ``"lesion"`` for every class but the background. The
         classifier's own target by default.
     threshold : float or slidewin.mask.Threshold, optional
-        Probability in (0, 1] from which a pixel counts; by default the classifier's own for the
-        target.
+        Probability in (0, 1] from which a pixel counts. By default a region must reach the
+        classifier's own for the target, and extends as far as the map has half of that: see
+        :func:`slidewin.mask.default_threshold`. A number is taken as it is, and so is a
+        ``Threshold``, with its weak bound or without.
     roi : RegionOfInterest or ndarray of shape (H, W), bool, optional
         Region of interest, see :mod:`slidewin.mask`; outside it the map is "not assessed".
     stride : float, default 0.5
@@ -279,8 +285,8 @@ def locate(
         verbose=verbose,
     )
     if threshold is None:
-        policy = "the classifier's default"
-        threshold = Threshold(classifier.threshold(sweep.target), policy)
+        own = classifier.threshold(sweep.target)
+        threshold = default_threshold(own, "the classifier's default")
     check_threshold(getattr(threshold, "value", threshold), "probability")
     if roi is not None and not isinstance(roi, RegionOfInterest):
         roi = RegionOfInterest(np.asarray(roi))

@@ -153,7 +153,7 @@ def to_geojson(
     regions: Sequence[Region],
     *,
     label: str,
-    metadata: Mapping[str, str | float] | None = None,
+    metadata: Mapping[str, str | float | None] | None = None,
 ) -> str:
     """Write regions as GeoJSON that QuPath opens as annotations.
 

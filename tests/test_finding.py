@@ -9,6 +9,7 @@ import slidewin
 from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError, OutputExistsError
 from slidewin.finding import OUTPUTS, Finding
 from slidewin.heatmap import HeatLayer, HeatMap
+from slidewin.mask import Threshold
 
 
 @pytest.fixture
@@ -44,6 +45,39 @@ def test_a_piece_narrower_than_half_the_smallest_lesion_is_no_region(photo, dark
 def test_the_mask_holds_the_pixels_at_or_above_the_threshold(photo, dark):
     found = slidewin.locate(photo, dark, lesion_size=12, threshold=0.5)
     np.testing.assert_array_equal(found.mask, found.pixels >= np.float32(0.5))
+
+
+def test_by_default_a_region_extends_as_far_as_the_map_has_half_of_the_threshold(
+    photo, dark, tmp_path
+):
+    found = slidewin.locate(photo, dark, lesion_size=12)
+    assert (found.threshold, found.chosen.weak) == (0.5, 0.25)
+    assert found.chosen.policy == "the classifier's default"
+    # One dark square on a plain ground: all that has half of the threshold is joined to it.
+    np.testing.assert_array_equal(found.mask, found.pixels >= np.float32(0.25))
+    plain = slidewin.locate(photo, dark, lesion_size=12, threshold=0.5)
+    assert (plain.chosen.policy, plain.chosen.weak) == ("fixed", None)
+    assert plain.mask.sum() < found.mask.sum()
+    assert len(found.regions) == len(plain.regions) == 1
+    assert "1 at 0.5 or above, from 0.25 around them" in repr(found)
+    found.save(tmp_path)
+    chosen = json.loads((tmp_path / "settings.json").read_text())["threshold_chosen"]
+    assert (chosen["value"], chosen["weak"]) == (0.5, 0.25)
+    (feature,) = json.loads((tmp_path / "regions.geojson").read_text())["features"]
+    known = feature["properties"]["metadata"]
+    assert (known["threshold"], known["threshold_weak"]) == (0.5, 0.25)
+
+
+def test_what_has_half_of_the_threshold_and_nothing_that_reaches_it_is_no_region(photo, dark):
+    photo[34:46, 64:76] = 150  # a third as dark as black
+    found = slidewin.locate(photo, dark, lesion_size=12)
+    assert found.chosen.weak < found.pixels.max() < found.threshold
+    assert found.regions == ()
+
+
+def test_a_threshold_is_taken_as_it_is(photo, dark):
+    given = Threshold(0.6, "by eye", weak=0.1)
+    assert slidewin.locate(photo, dark, lesion_size=12, threshold=given).chosen is given
 
 
 def test_outside_the_region_of_interest_nothing_is_assessed(photo, dark, tmp_path):

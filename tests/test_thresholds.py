@@ -13,6 +13,7 @@ from slidewin.heatmap import HeatLayer, HeatMap
 from slidewin.mask import (
     Threshold,
     budget_threshold,
+    default_threshold,
     drop_specks,
     hysteresis_threshold,
     otsu_threshold,
@@ -102,6 +103,46 @@ def test_hysteresis_keeps_the_pieces_of_the_weak_mask_that_hold_a_strong_pixel(p
     np.testing.assert_array_equal(
         hysteresis_threshold(strong, strong).mask(pixels), threshold_mask(pixels, strong)
     )
+
+
+# The default
+
+
+def test_a_region_reaches_the_threshold_and_extends_as_far_as_the_map_has_half_of_it():
+    pixels = np.float32(
+        [
+            [0.3, 0.4, 0.8, 0.5, 0.2, 0.7],
+            [0.1, 0.5, 0.1, NAN, 0.5, 0.4],
+            [0.9, 0.1, 0.4, 0.4, 0.1, 0.1],
+        ]
+    )
+    flagged = [
+        [0, 1, 1, 1, 0, 0],
+        [0, 1, 0, 0, 0, 0],
+        [1, 0, 0, 0, 0, 0],
+    ]
+    threshold = default_threshold(0.8)
+    assert (threshold.value, threshold.weak) == (0.8, 0.4)
+    np.testing.assert_array_equal(threshold.mask(pixels), flagged)
+    # The whole of a piece is weighed, and not what of it is strong.
+    flagged[2][0] = 0
+    np.testing.assert_array_equal(threshold.mask(pixels, least_area=4), flagged)
+    assert not threshold.mask(pixels, least_area=5).any()
+
+
+@settings(max_examples=40)
+@given(maps, st.floats(0.1, 4), st.floats(0.1, 4))
+def test_a_higher_threshold_flags_nothing_that_a_lower_one_does_not(pixels, one, other):
+    low, high = (default_threshold(value).mask(pixels) for value in sorted((one, other)))
+    assert not (high & ~low).any()
+
+
+@pytest.mark.parametrize(("value", "error"), [
+    (0.0, ArgumentError), (-1, ArgumentError), (NAN, ArgumentError), ("0.5", ArgumentTypeError),
+])  # fmt: skip
+def test_what_has_no_half_is_no_default_threshold(value, error):
+    with pytest.raises(error, match=r"threshold|value"):
+        default_threshold(value)
 
 
 # Otsu

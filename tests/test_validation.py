@@ -68,9 +68,14 @@ def test_regions_are_counted_as_the_user_would_get_them(seed, threshold, some_un
     blots = cv2.GaussianBlur(rng.integers(0, 256, (*shape, 3), dtype=np.uint8), (0, 0), 4)
     blots = cv2.normalize(blots, None, 0, 255, cv2.NORM_MINMAX)
     photo = ValidationPhoto(blots, truth.astype(np.uint8), "photo", "a", ignore)
-    classifier = load_classifier(dark_middle, classes=["background", "lesion"], input_size=SIDE)
+    classifier = load_classifier(
+        dark_middle,
+        classes=["background", "lesion"],
+        input_size=SIDE,
+        thresholds={"lesion": threshold},
+    )
     (swept,) = sweep_photos(classifier, [photo])
-    found = locate(blots, classifier, threshold=threshold, verbose=0)
+    found = locate(blots, classifier, verbose=0)  # by all that is the default
     unknown = np.zeros(shape, bool) if ignore is None else ignore
     false, hit = false_regions(found.regions, truth, ignore=unknown)
     counted = swept.judge("lesion", [threshold])

@@ -55,7 +55,12 @@ def add_locate(commands: Any) -> None:
         help="one diameter or the smallest and largest, in pixels, or in %% of the short side "
         "(default: 4%% 40%%)",
     )
-    locate.add_argument("--threshold", type=float, help="probability (default: the classifier's)")
+    locate.add_argument(
+        "--threshold",
+        type=float,
+        help="probability from which a pixel counts (default: a region reaches the classifier's "
+        "own, and extends as far as the map has half of it)",
+    )
     locate.add_argument(
         "--roi",
         help="assess only: skin, edges, clusters, otsu, or what FILE.geojson or FILE.png holds",

@@ -24,7 +24,9 @@ from slidewin.mask.looks import has_skin_colour, roi_from_clusters, roi_from_edg
 from slidewin.mask.named import ROI_WORDS, check_roi, read_roi
 from slidewin.mask.roi import RegionOfInterest, roi_from_map
 from slidewin.mask.thresholds import (
+    WEAK_SHARE,
     Threshold,
+    default_threshold,
     hysteresis_threshold,
     otsu_threshold,
     percentile_threshold,
@@ -33,10 +35,12 @@ from slidewin.mask.tuned import budget_threshold, tuned_threshold
 
 __all__ = [
     "ROI_WORDS",
+    "WEAK_SHARE",
     "RegionOfInterest",
     "Threshold",
     "budget_threshold",
     "check_roi",
+    "default_threshold",
     "drop_specks",
     "has_skin_colour",
     "hysteresis_threshold",

@@ -11,6 +11,8 @@ Otsu           Otsu 1979                               it always flags something
 percentile     Bau et al. 2017                         it flags the same share of every photo
 hysteresis     Canny 1986                              two numbers to choose; what is weak and
                                                        wide comes along with one strong pixel
+default        the classifier's own number, strong,    lesions side by side, which become one
+               and half of it, weak                    region
 best Dice ...  :func:`~slidewin.mask.tuned_threshold`  photos unlike those it was chosen on
 false regions  :func:`~slidewin.mask.budget_threshold` it knows nothing of lesions missed
 =============  ======================================  =========================================
@@ -27,12 +29,14 @@ import numpy.typing as npt
 
 from slidewin.errors import ArgumentError, ArgumentTypeError
 from slidewin.heatmap import HeatMap
-from slidewin.mask.flagged import threshold_mask
+from slidewin.mask.flagged import drop_specks, threshold_mask
 
 __all__ = [
+    "WEAK_SHARE",
     "Map",
     "Threshold",
     "assessed_values",
+    "default_threshold",
     "frozen_json",
     "hysteresis_threshold",
     "otsu_threshold",
@@ -42,6 +46,9 @@ __all__ = [
 
 Map = HeatMap | npt.NDArray[np.floating]
 """A heat map, or one rendered to pixels: (H, W), floating, NaN where not assessed."""
+
+WEAK_SHARE = 0.5
+"""How far a region reaches by default: as far as the map has this share of its threshold."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,15 +110,19 @@ class Threshold:
         )
         return f"Threshold({self.value:g}{weak}, {self.policy}{figures})"
 
-    def mask(self, pixels: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    def mask(
+        self, pixels: npt.NDArray[np.floating], *, least_area: float = 0.0
+    ) -> npt.NDArray[np.bool_]:
         """Flag the pixels (H, W) of a heat map that count; those not assessed do not.
+
+        Pieces of fewer pixels than `least_area` are specks, and dropped.
 
         Raises
         ------
         ArgumentError, ArgumentTypeError
-            As :func:`~slidewin.mask.threshold_mask`.
+            As :func:`~slidewin.mask.threshold_mask` and :func:`~slidewin.mask.drop_specks`.
         """
-        return threshold_mask(pixels, self.value, weak=self.weak)
+        return drop_specks(threshold_mask(pixels, self.value, weak=self.weak), least_area)
 
     def to_dict(self) -> dict[str, Any]:
         """Value, policy and figures, as JSON can hold them."""
@@ -155,6 +166,46 @@ def hysteresis_threshold(weak: float, strong: float) -> Threshold:
     array([[ True,  True, False, False]])
     """
     return Threshold(strong, "hysteresis", weak)
+
+
+def default_threshold(value: float, policy: str = "default") -> Threshold:
+    """Flag what reaches a value, as far as the map has half of it.
+
+    What :func:`slidewin.locate` makes of a classifier's own threshold, and what the trainer chooses
+    that threshold by.
+
+    Parameters
+    ----------
+    value : float
+        In the unit of the heat map, above 0.
+    policy : str
+        Where it comes from, in words.
+
+    Returns
+    -------
+    Threshold
+        Its weak bound is :data:`WEAK_SHARE` of the value.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If the value is no finite number above 0.
+
+    Notes
+    -----
+    The map falls off from a lesion's middle to its edge, and the more so the surer it is of the
+    middle: cut at one value that few lesion-free photos reach, a lesion leaves a speck. Half the
+    value says how far it goes, and decides nothing about how many there are.
+
+    Examples
+    --------
+    >>> default_threshold(0.8).mask(np.float32([[0.3, 0.5, 0.9, 0.4, 0.1, 0.7]]))
+    array([[False,  True,  True,  True, False, False]])
+    """
+    strong = Threshold(value).value  # refuses what is no number
+    if strong <= 0:
+        raise ArgumentError(f"value={value!r}: half of it is the weak bound; pass one above 0")
+    return Threshold(strong, policy, WEAK_SHARE * strong)
 
 
 def otsu_threshold(heatmap: Map) -> Threshold:

@@ -13,6 +13,7 @@ from sklearn.model_selection import GroupKFold
 
 from slidewin.classifier.protocol import ANY_LESION
 from slidewin.errors import SlidewinWarning
+from slidewin.mask import WEAK_SHARE
 from slidewin.training.calibration import (
     FALSE_REGIONS_ALLOWED,
     THRESHOLDS,
@@ -105,7 +106,8 @@ def set_thresholds(
     """Choose the default threshold of every target, and record how."""
     record: dict[str, Any] = {
         "rule": f"the lowest at which lesion-free validation photos of every kind have at most "
-        f"{FALSE_REGIONS_ALLOWED:.2g} false regions each"
+        f"{FALSE_REGIONS_ALLOWED:.2g} false regions each",
+        "regions": f"reach the threshold, and extend as far as the map has {WEAK_SHARE:g} of it",
     }
     names = [str(name) for name in classifier.classes_[1:]]
     for target in dict.fromkeys([*names, ANY_LESION]):

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from slidewin.classifier import Classifier
 from slidewin.grid import Level
-from slidewin.mask import drop_specks, speck_area, threshold_mask
+from slidewin.mask import default_threshold, speck_area
 from slidewin.scene import draw_scene, find_skin, lay_real_lesion
 from slidewin.sweep import SlidingWindow
 from slidewin.training.source import Background, Lesion
@@ -158,8 +158,9 @@ class Swept:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         """False regions (t,) and lesions found (t,) at each threshold, and lesions there are.
 
-        Counted as :func:`slidewin.metrics.false_regions` counts what :func:`slidewin.locate` finds,
-        but without the regions' outlines, which take most of the time.
+        Each is taken as a classifier's own, so that regions extend as far as the map has half of
+        it. Counted as :func:`slidewin.metrics.false_regions` counts what :func:`slidewin.locate`
+        finds by default, but without the regions' outlines, which take most of the time.
         """
         heatmap = self.sweep.heatmap(self.photo.image.shape, self.probabilities, target=target)
         pixels = heatmap.to_pixels()
@@ -171,7 +172,7 @@ class Swept:
         n, lesions = cv2.connectedComponents(wanted.astype(np.uint8), connectivity=8)
         false, found = np.zeros(len(thresholds), np.int64), np.zeros(len(thresholds), np.int64)
         for i, threshold in enumerate(thresholds):
-            mask = drop_specks(threshold_mask(pixels, threshold), least)
+            mask = default_threshold(threshold).mask(pixels, least_area=least)
             count, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
             ignored = np.bincount(pieces[elsewhere], minlength=count)
             is_false = 2 * ignored <= np.bincount(pieces.ravel(), minlength=count)
