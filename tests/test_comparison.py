@@ -194,6 +194,22 @@ def test_nothing_is_computed_twice_or_mixed(photos, network, tmp_path):
     assert again()[0] == 0
 
 
+def test_what_was_refused_for_its_work_is_tried_again_with_another_limit(photos, network, tmp_path):
+    def again(max_passes):
+        compared = compare(
+            photos, network, methods="rise@input", lesion_size=LESION, output=tmp_path,
+            max_passes=max_passes, n_draws=9, verbose=0,
+        )  # fmt: skip
+        return compared.settings["computed_maps"], compared.rows[-1].refused
+
+    first, refused = again(10)
+    assert first == 10
+    assert "max_passes" in refused
+    assert again(10) == (0, refused)
+    assert again(None) == (5, "")
+    assert again(10) == (0, "")  # what is there is there
+
+
 def test_a_function_may_have_changed_and_is_computed_anew(photos, toy, tmp_path):
     for _ in range(2):
         compared = compare(

@@ -80,7 +80,7 @@ def compare(
         What ``slidewin.saliency.AttentionPooling.save`` has saved, for the methods of that name.
     max_passes : int or None
         Methods that plan more passes of the network for a photo refuse it; None leaves each its
-        own limit.
+        own limit. With another limit, what was refused is tried again, and nothing else.
     output : path
         Folder for the maps and ``table.csv``, ``table.md``, ``table.json``. Maps that are there
         already, made with the same settings, are taken as they are: a comparison that was cut off

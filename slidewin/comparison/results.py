@@ -69,6 +69,8 @@ class Result:
         Why there is no map; empty if there is.
     lasting : bool
         Whether it would be refused again: memory may suffice another time.
+    max_passes : int or None
+        The limit on its work with which it was refused: another may allow it.
     cost : Cost or None
         None where nothing was measured.
     warned : tuple of str
@@ -78,6 +80,7 @@ class Result:
     heatmap: HeatMap | None
     refused: str = ""
     lasting: bool = True
+    max_passes: int | None = None
     cost: Cost | None = None
     warned: tuple[str, ...] = ()
 
@@ -104,6 +107,7 @@ class Store:
         about: dict[str, Any] = {
             "refused": result.refused,
             "lasting": result.lasting,
+            "max_passes": result.max_passes,
             "cost": None if result.cost is None else vars(result.cost),
             "warned": list(result.warned),
         }
@@ -173,7 +177,14 @@ def _restored(arrays: Mapping[str, NDArray[Any]], with_map: bool) -> Result:
             settings=about["settings"],
         )
     cost = None if about["cost"] is None else Cost(**about["cost"])
-    return Result(heat, about["refused"], about["lasting"], cost, tuple(about["warned"]))
+    return Result(
+        heat,
+        about["refused"],
+        about["lasting"],
+        about["max_passes"],
+        cost,
+        tuple(about["warned"]),
+    )
 
 
 def lightened(heat: HeatMap) -> HeatMap:

@@ -103,7 +103,7 @@ def run(
         missing = []
         for sample in samples:
             there = store.read(paths[method, sample.name], with_map=False)
-            if there is None or (there.refused and not there.lasting):
+            if there is None or _may_do_now(there, setup):
                 missing.append((sample, paths[method, sample.name]))
         if missing:
             threads = max(1, int(joblib.cpu_count()) // at_once)
@@ -139,7 +139,6 @@ def _paths(
         "target": setup.target,
         "lesion_size": setup.lesion_size,
         "stride": setup.stride,
-        "max_passes": setup.max_passes,
         "attention": None if setup.attention is None else hash_file(setup.attention),
         "random_state": setup.random_state,
         "versions": versions(),
@@ -156,6 +155,12 @@ def _paths(
     return paths
 
 
+def _may_do_now(there: Result, setup: Setup) -> bool:
+    """Whether what was refused might be done now."""
+    allowed = there.max_passes != setup.max_passes
+    return bool(there.refused) and (allowed or not there.lasting)
+
+
 def _attend(job: Job, scratch: Path, bar: Any, stop: threading.Event) -> int:
     """See a job through, whatever becomes of its processes; return how many results it made."""
     store = Store(job.folder)
@@ -169,7 +174,7 @@ def _attend(job: Job, scratch: Path, bar: Any, stop: threading.Event) -> int:
         # It died of the photo that it was at.
         lost, left = (left, []) if deaths >= _MOST_DEATHS else (left[:1], left[1:])
         for _, path in lost:
-            store.write(path, Result(None, last, lasting=False))
+            store.write(path, Result(None, last, lasting=False, max_passes=job.setup.max_passes))
         bar.update(len(lost))
     return len(job.photos) - len(left)
 

@@ -165,7 +165,12 @@ class Comparison:
             cells = [cell.ljust(widths[i]) for i, cell in enumerate(line[:2])]
             cells += [cell.rjust(widths[i + 2]) for i, cell in enumerate(line[2:])]
             text.append("  ".join(cells).rstrip())
-        return "\n".join([*text, "", "* baseline: knows no classifier", *self.notes]) + "\n"
+        told = (
+            "",
+            "Of each method the variant that is best by FROC on these photos; all are in the files.",
+            "* baseline: looks at the photo alone, but where the sweep has gated it.",
+        )
+        return "\n".join([*text, *told, *self.notes]) + "\n"
 
     def to_markdown(self) -> str:
         """All rows and figures there are, and the notes."""

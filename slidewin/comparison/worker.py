@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -57,6 +57,8 @@ def work(job: Job, done: TextIO) -> None:
     kept: dict[tuple[int, ...], Localizer] = {}
     for i, (sample, path) in enumerate(job.photos):
         result = _made(job, sample, idle, kept, first=i == 0)
+        if result.refused:
+            result = replace(result, max_passes=job.setup.max_passes)
         store.write(path, result)
         done.write(f"{i}\n")
         done.flush()
