@@ -167,7 +167,7 @@ class Comparison:
             text.append("  ".join(cells).rstrip())
         told = (
             "",
-            "Of each method the variant that is best by FROC on these photos; all are in the files.",
+            "Of each method the variant best by FROC on these photos; all are in the files.",
             "* baseline: looks at the photo alone, but where the sweep has gated it.",
         )
         return "\n".join([*text, *told, *self.notes]) + "\n"

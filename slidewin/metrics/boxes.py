@@ -130,17 +130,21 @@ def match_boxes(
     truth = np.array([_box(mask) for mask in masks]).reshape(-1, 4)
     matched = np.zeros((len(BOX_IOUS), _TAUS.size), np.int64)
     boxes = np.zeros(_TAUS.size, np.int64)
-    before = -1
+    before, corner = -1, np.zeros(2, np.int64)
     for i, bound in enumerate((_TAUS * top).astype(np.float32)):
         flagged = (values >= bound) & (values > 0)
         area = int(np.count_nonzero(flagged))
         if area == before:  # a rising threshold that spares nothing changes nothing
             matched[:, i], boxes[i] = matched[:, i - 1], boxes[i - 1]
         elif area:
-            found = _boxes(flagged)
+            found = _boxes(flagged) + np.tile(corner, 2)
             overlaps = _box_ious(found, truth)
             boxes[i] = len(found)
             matched[:, i] = [_pairs(overlaps >= least) for least in BOX_IOUS]
+            # A rising threshold flags nothing outside of these boxes.
+            ends = [*found[:, :2].min(axis=0) - corner, *found[:, 2:].max(axis=0) - corner]
+            values = values[ends[0] : ends[2], ends[1] : ends[3]]
+            corner = corner + ends[:2]
         before = area
     return BoxMatches(matched, boxes, len(masks), scale)
 
