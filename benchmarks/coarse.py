@@ -213,8 +213,9 @@ def choose(bounds: Sequence[float], lost: Sequence[int], n_found: int) -> float:
 def sweeper(
     classifier: slidewin.Classifier, sizes: Sizes, **options: Any
 ) -> slidewin.SlidingWindow:
+    # Half a lesion, whatever a classifier that shares would get: this is for those that do not.
     return slidewin.SlidingWindow(
-        classifier, lesion_size=sizes, target=TARGET, n_jobs=1, verbose=0, **options
+        classifier, lesion_size=sizes, target=TARGET, stride=0.5, n_jobs=1, verbose=0, **options
     )
 
 

@@ -175,9 +175,11 @@ def one_round(classifier: slidewin.Classifier, photo: NDArray[np.uint8]) -> dict
     return figures | {f"seconds {name}": value for name, value in seconds.items()}
 
 
-def sweeper(classifier: slidewin.Classifier, **options: Any) -> slidewin.SlidingWindow:
+def sweeper(
+    classifier: slidewin.Classifier, *, stride: float = STRIDE / LESION, **options: Any
+) -> slidewin.SlidingWindow:
     return slidewin.SlidingWindow(
-        classifier, lesion_size=LESION, target="lesion", verbose=0, **options
+        classifier, lesion_size=LESION, target="lesion", stride=stride, verbose=0, **options
     )
 
 

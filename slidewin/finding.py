@@ -48,7 +48,7 @@ class Finding:
         What was sought: the class of the regions.
     least_area : float
         In pixels; pieces of the mask smaller than this are dropped. :func:`locate` drops what is
-        narrower than half of the smallest lesion sought.
+        narrower than 0.7 of the smallest lesion sought.
     settings : mapping
         What made it, beyond what the heat map knows; written by :meth:`save`.
     """
@@ -215,7 +215,7 @@ def locate(
     target: str | None = None,
     threshold: float | Threshold | None = None,
     roi: RegionOfInterest | ArrayLike | None = None,
-    stride: float = 0.5,
+    stride: float | None = None,
     engine: Literal["auto", "shared", "windows"] = "auto",
     tolerance: float = 1e-4,
     precision: Literal["model", "auto"] = "model",
@@ -247,8 +247,9 @@ def locate(
         ``Threshold``, with its weak bound or without.
     roi : RegionOfInterest or ndarray of shape (H, W), bool, optional
         Region of interest, see :mod:`slidewin.mask`; outside it the map is "not assessed".
-    stride : float, default 0.5
-        Distance between neighbouring windows, in lesion diameters.
+    stride : float, optional
+        Distance between neighbouring windows, in lesion diameters. By default half a lesion, or
+        less where that costs nothing, as with the embedded classifier: a quarter.
     engine, tolerance, precision, refine_above, batch_size, n_jobs, verbose
         As for :class:`slidewin.SlidingWindow`.
 

@@ -133,7 +133,10 @@ def test_info_describes_a_classifier(model, capsys):
     said = capsys.readouterr().out
     for words in ("melanoma", "input_size=64", "threshold for lesion", "sha256", "torch"):
         assert words in said
-    assert re.search(r"engine: shared; windows every 16 px take \d+\.\d times less work", said)
+    assert re.search(
+        r"engine: shared; windows every 8 px, which is 0\.25 of a lesion, take \d+\.\d times less",
+        said,
+    )
 
 
 def test_info_tries_a_classifier_where_asked(model, capsys):

@@ -256,15 +256,15 @@ def test_the_map_is_the_same_for_every_number_and_kind_of_worker(network):
 
 
 def test_tiles_without_a_window_to_classify_are_not_handed_out(monkeypatch):
-    from slidewin.sweep import sliding
+    from slidewin.sweep import gather
 
-    handed, classify = [], sliding.classify
+    handed, classify = [], gather.classify
 
     def noted(parked, tile, threads):
         handed.append(tile)
         return classify(parked, tile, threads)
 
-    monkeypatch.setattr(sliding, "classify", noted)
+    monkeypatch.setattr(gather, "classify", noted)
     monkeypatch.setattr("slidewin.sweep.tiles._WINDOWS", 4)
     photo = np.full((160, 160, 3), 255, np.uint8)
     sweep = sweep_of(dark_middle, lesion_size=8, refine_above=0.1)

@@ -26,7 +26,7 @@ CLASSES = ["background", "lesion"]
 class Together(SharedWindows):
     """Shares nothing, and answers for some windows by so much too high."""
 
-    spacing, saving = 1, 2.0
+    spacing, saving, dense_is_free = 1, 2.0, False
 
     def __init__(self, classifier, is_wrong, excess, precision):
         self.classifier, self.is_wrong, self.excess = classifier, is_wrong, excess
@@ -272,7 +272,7 @@ def test_half_precision_is_taken_where_there_is_one_and_the_tolerance_allows_it(
     told = heat.settings["engine"]
     assert told["precision"] == ("float32" if HALF is None else "bfloat16")
     assert told["tolerance"] == 0.1
-    alone = SlidingWindow(network, lesion_size=30, engine="windows").localize(noise)
+    alone = SlidingWindow(network, lesion_size=30, stride=0.25, engine="windows").localize(noise)
     difference = np.abs(heat.layers[0].values - alone.layers[0].values).max()
     assert difference <= 0.1
     if HALF is not None:
@@ -290,7 +290,7 @@ def test_where_half_precision_is_too_coarse_the_model_s_own_is_taken_in_silence(
 def test_precisions_are_tried_one_after_the_other(noise):
     def asked(**options):
         classifier = Sharing(**options)
-        sweep = SlidingWindow(classifier, lesion_size=8, precision="auto")
+        sweep = SlidingWindow(classifier, lesion_size=8, stride=0.5, precision="auto")
         engine = sweep.localize(noise).settings["engine"]
         return engine.get("precision"), [precision for _, precision in classifier.asked]
 

@@ -847,7 +847,7 @@ def test_no_network_is_too_odd_to_be_swept(module):
     """Names that torch.fx has uses for, and layers of what is not known."""
     classifier, photo = classifier_of(prepared(module), 8), picture(21, 25)
     auto, windows = (
-        SlidingWindow(classifier, lesion_size=4, engine=engine).probabilities(photo)
+        SlidingWindow(classifier, lesion_size=4, stride=0.5, engine=engine).probabilities(photo)
         for engine in ("auto", "windows")
     )
     np.testing.assert_allclose(auto[0], windows[0], rtol=0, atol=1e-5)

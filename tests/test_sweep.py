@@ -299,7 +299,7 @@ def test_a_model_file_that_is_gone_is_not_taken_for_a_full_disk(noise, dark, mon
     def gone(*args, **kwargs):
         raise ModelFileError("a.onnx: cannot be read")
 
-    monkeypatch.setattr("slidewin.sweep.sliding.classify", gone)
+    monkeypatch.setattr("slidewin.sweep.gather.classify", gone)
     with pytest.raises(ModelFileError, match=r"a\.onnx: cannot be read"):
         SlidingWindow(dark, lesion_size=8).localize(noise)
 
@@ -366,7 +366,7 @@ def test_a_bare_function_is_no_classifier():
 
 
 def test_progress_shows_on_long_work_and_not_when_asked(noise, dark, capsys, monkeypatch):
-    monkeypatch.setattr("slidewin.sweep.sliding._PROGRESS_AFTER_S", 0)
+    monkeypatch.setattr("slidewin.sweep.gather._PROGRESS_AFTER_S", 0)
     SlidingWindow(dark, lesion_size=8, verbose=0).localize(noise)
     assert capsys.readouterr().err == ""
     SlidingWindow(dark, lesion_size=8).localize(noise)

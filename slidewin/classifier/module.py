@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from slidewin.classifier.protocol import SharedWindows
 from slidewin.classifier.scores import NetworkClassifier
-from slidewin.errors import ClassifierError
+from slidewin.errors import ClassifierError, SharingError
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +25,8 @@ __all__ = ["ModuleClassifier"]
 # Kept beside the classifiers, which may share a module and must pickle.
 _LOANS: dict[int, "tuple[int, list[torch.nn.Module]]"] = {}
 _LOANS_LOCK = Lock()
+# Rebuilt networks that are kept: for a plan, and for its sweep in two precisions.
+_KEPT = 3
 
 
 class ModuleClassifier(NetworkClassifier):
@@ -45,7 +47,7 @@ class ModuleClassifier(NetworkClassifier):
     def __init__(self, module: "torch.nn.Module", **description: Any) -> None:
         super().__init__(**description)
         self.module = module
-        self._rebuilt: tuple[Any, SharedWindows] | None = None
+        self._rebuilt: list[tuple[Any, SharedWindows | str]] = []  # or why it cannot be
 
     def _predict(self, patches: NDArray[np.uint8]) -> Any:
         import torch
@@ -89,16 +91,27 @@ class ModuleClassifier(NetworkClassifier):
 
         # Rebuilt once for many photos; torch.fx keeps the code of what it builds for ever.
         state = (stride, precision, self._state())
-        if self._rebuilt is not None and self._rebuilt[0] == state:
-            return self._rebuilt[1]
-        with self.borrowed():
-            shared = share(
-                self.module, self.input_size, stride=stride, mean=self.mean, std=self.std
-            )
+        for known, made in self._rebuilt:
+            if known == state:
+                if isinstance(made, str):
+                    raise SharingError(made)
+                return made
+        try:
+            with self.borrowed():
+                shared = share(
+                    self.module, self.input_size, stride=stride, mean=self.mean, std=self.std
+                )
+        except SharingError as error:
+            self._keep(state, str(error))
+            raise
         dtype = half_precision(self._like().device) if precision == "auto" else None
         network = SharedNetwork(self, shared, dtype=dtype)
-        self._rebuilt = state, network
+        self._keep(state, network)
         return network
+
+    def _keep(self, state: Any, made: SharedWindows | str) -> None:
+        # A list of its own: other threads may be going through the one before.
+        self._rebuilt = [*self._rebuilt, (state, made)][-_KEPT:]
 
     def _state(self) -> tuple[Any, ...]:
         """What changes whenever the module is changed: by training, by hooks, or by hand."""
@@ -185,7 +198,7 @@ class ModuleClassifier(NetworkClassifier):
         return digest.hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__ | {"_rebuilt": None}
+        state = self.__dict__ | {"_rebuilt": []}
         torch = sys.modules["torch"]
         if isinstance(self.module, torch.jit.ScriptModule):  # which does not pickle
             state["module"] = self.module.save_to_buffer()

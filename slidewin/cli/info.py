@@ -20,21 +20,18 @@ def add_info(commands: Any) -> None:
 
 
 def _engine(classifier: "Classifier") -> str:
-    """How a sweep at half-lesion stride will classify, in words."""
-    from slidewin.grid import plan_grid
+    """How a sweep at the default stride will classify, in words."""
+    from slidewin.sweep import SlidingWindow
     from slidewin.sweep.way import Way, choose_way
 
     side = 20 * classifier.input_size
-    grid = plan_grid((side, side), input_size=classifier.input_size, context=classifier.context)
+    grid = SlidingWindow(classifier).plan((side, side))
     with classifier.borrowed():
         way, because = choose_way(Way(classifier, None, 1), grid, "auto", "model")
+    every = f"every {grid.levels[0].stride} px, which is {grid.stride:.3g} of a lesion"
     if way.shared is None:
-        return f"windows one by one ({because})"
-    dense = f", and every {way.shared.spacing} px no more" if way.shared.dense_is_free else ""
-    return (
-        f"shared; windows every {grid.levels[0].stride} px take {way.shared.saving:.1f} times less "
-        f"work than one by one{dense}"
-    )
+        return f"windows one by one, {every} ({because})"
+    return f"shared; windows {every}, take {way.shared.saving:.1f} times less work than one by one"
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -1,31 +1,26 @@
-"""The localiser: plan, choose a way, hand out tiles, gather, prove."""
+"""The localiser: plan, choose a way, sweep, prove, and map."""
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
-from itertools import takewhile
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from slidewin.classifier import Classifier
 from slidewin.errors import ArgumentError, ArgumentTypeError, SharingError, SlidewinWarning
-from slidewin.grid import MAX_WINDOWS, Grid, plan_grid
-from slidewin.heatmap import HeatLayer, HeatMap
+from slidewin.grid import MAX_WINDOWS, Grid
+from slidewin.heatmap import HeatMap
 from slidewin.image import check_source
-from slidewin.sweep.coarse import check_bound, check_stride, fill_between, first_windows
-from slidewin.sweep.failure import failures_explained
+from slidewin.sweep.coarse import check_bound, fill_between, first_windows
+from slidewin.sweep.gather import gather
+from slidewin.sweep.layers import layers_of, settings_of
 from slidewin.sweep.proof import Proof
-from slidewin.sweep.tiles import classify, cut_tiles
+from slidewin.sweep.stride import Plans, plan_sweep
 from slidewin.sweep.way import Way, check_way, choose_way
-from slidewin.workers import Parked, count_workers, thread_counts_kept, threads_each
+from slidewin.workers import count_workers
 
 __all__ = ["SlidingWindow"]
-
-_PROGRESS_AFTER_S = 2.0
 
 Probabilities = NDArray[np.float32]
 
@@ -43,14 +38,19 @@ class SlidingWindow:
     target : str, optional
         What counts as found: one of the classifier's labels, or ``"lesion"`` for every class but
         the background. The classifier's own target by default.
-    stride : float, default 0.5
-        Distance between neighbouring windows, in lesion diameters.
+    stride : float, optional
+        Distance between neighbouring windows, in lesion diameters; a number is taken as it is. By
+        default half a lesion; but where windows share their work and more of them cost no more, a
+        quarter or a little less, in whole strides of the network: with the default network its own,
+        8 px of 64, exactly a quarter. At half a lesion the place of a lesion on the grid may decide
+        whether it is found (``benchmarks/phases.py``).
     engine : {"auto", "shared", "windows"}, default "auto"
         ``"windows"`` classifies windows one by one, which every classifier can. ``"shared"``
         computes once what overlapping windows have in common, and raises :class:`SharingError`
         where that would not be exact. ``"auto"`` shares where it is exact and saves work. On every
         run that shares, a sample of 64 windows or more is classified one by one as well; should
-        one differ by more than `tolerance`, ``"auto"`` warns and starts again with windows.
+        one differ by more than `tolerance`, ``"auto"`` warns and starts again with windows, half
+        a lesion apart if no stride was given.
     tolerance : float, default 1e-4
         Largest difference of a probability that sharing may make.
     precision : {"model", "auto"}, default "model"
@@ -72,7 +72,8 @@ class SlidingWindow:
         processes. There are never more workers than cores, and each worker's own threads are
         capped so that all together stay within the cores.
     max_windows : int, default 20 000 000
-        Larger plans are refused. ``H`` takes 4 bytes a window and class.
+        Larger plans are refused; nor are windows closer than half a lesion, unasked, if these
+        would be more. ``H`` takes 4 bytes a window and class.
     verbose : int, default 1
         0 is silent; otherwise work of over two seconds shows its progress.
 
@@ -81,7 +82,9 @@ class SlidingWindow:
     The photo is read once (twice with `refine_above`), from top to bottom, and its levels are made
     as it is read: memory holds ``H`` (twice too), a row of the photo's chunks, of each level as
     many rows as a tile has (768 px or four windows), and for each worker what its tile takes: 40 MB
-    with the default network at half-lesion stride, ten times that where the stride suits it worst.
+    with the default network at its own stride or half a lesion, ten times that where the stride
+    suits it worst. At a quarter of a lesion ``H`` is four times what it is at half: for lesions of
+    32 px in 12 megapixels, and three classes, 2.2 MB instead of 0.6.
     So the photo may be larger than memory: a memory map, or a zarr array, read as it is needed.
 
     Examples
@@ -106,7 +109,7 @@ class SlidingWindow:
         *,
         lesion_size: float | tuple[float, float] | None = None,
         target: str | None = None,
-        stride: float = 0.5,
+        stride: float | None = None,
         engine: Literal["auto", "shared", "windows"] = "auto",
         tolerance: float = 1e-4,
         precision: Literal["model", "auto"] = "model",
@@ -139,18 +142,42 @@ class SlidingWindow:
         self.verbose = verbose
 
     def plan(self, photo_shape: tuple[int, ...]) -> Grid:
-        """Plan the windows for a photo of this shape; print the plan to see its cost."""
-        grid = plan_grid(
-            photo_shape,
-            lesion_size=self.lesion_size,
-            input_size=self.classifier.input_size,
-            context=self.classifier.context,
-            stride=self.stride,
-            max_windows=self.max_windows,
-        )
-        if self.refine_above is not None:
-            check_stride(grid)
+        """Plan the windows for a photo of this shape; print the plan to see its cost.
+
+        Where no stride was asked for, the classifier is examined: it decides how fine the plan is.
+        """
+        return self._plans(photo_shape).grid
+
+    def plan_of(self, photo_shape: tuple[int, ...], probabilities: Sequence[Probabilities]) -> Grid:
+        """Say by which plan probabilities of a photo of this shape were computed.
+
+        That is ``plan(photo_shape)``, or, where sharing was given up on the way and no stride was
+        asked for, the plan of windows half a lesion apart.
+
+        Raises
+        ------
+        ArgumentError
+            If their shapes are those of neither.
+        """
+        plans = self._plans(photo_shape)
+        found = [values.shape for values in probabilities]
+        k = len(self.classifier.classes_)
+        grid = plans.of([shape[:2] for shape in found])
+        if grid is None or any(shape[2:] != (k,) for shape in found):
+            wanted = [(*level.lattice, k) for level in plans.grid.levels]
+            raise ArgumentError(f"probabilities: found shapes {found}; {wanted} are needed")
         return grid
+
+    def _plans(self, photo_shape: tuple[int, ...]) -> Plans:
+        return plan_sweep(
+            photo_shape,
+            self.classifier,
+            stride=self.stride,
+            engine=self.engine,
+            is_refined=self.refine_above is not None,
+            max_windows=self.max_windows,
+            lesion_size=self.lesion_size,
+        )
 
     def localize(self, photo: Any) -> HeatMap:
         """Map the probability of the target over a photo.
@@ -183,7 +210,7 @@ class SlidingWindow:
             If windows by themselves were found to differ, and sharing was given up.
         """
         photo = check_source(photo)
-        probabilities, engine = self._sweep(photo, self.plan(photo.shape))
+        probabilities, engine = self._sweep(photo)
         return self.heatmap(photo.shape, probabilities, engine=engine)
 
     def heatmap(
@@ -214,8 +241,8 @@ class SlidingWindow:
         Raises
         ------
         ArgumentError
-            If no class answers to the target, the shapes are not those of the plan, or the target
-            is another than that which ``refine_above`` has refined.
+            If no class answers to the target, the shapes are those of no plan of this sweep, or
+            the target is another than that which ``refine_above`` has refined.
         """
         target = self.target if target is None else target
         if self.refine_above is not None and target != self.target:
@@ -223,46 +250,17 @@ class SlidingWindow:
                 f"target={target!r}: with refine_above, windows were refined where "
                 f"{self.target!r} was likely; sweep once more for another target"
             )
-        grid = self.plan(photo_shape)
-        wanted = [(*level.lattice, len(self.classifier.classes_)) for level in grid.levels]
-        if (found := [values.shape for values in probabilities]) != wanted:
-            raise ArgumentError(f"probabilities: found shapes {found}; {wanted} are needed")
-        layers = []
-        for index, (level, values) in enumerate(zip(grid.levels, probabilities, strict=True)):
-            flat = values.reshape(-1, values.shape[-1])
-            heat = self.classifier.target_probability(flat, target)
-            layers.append(
-                HeatLayer(
-                    heat.reshape(level.lattice),
-                    rows=level.row_centres,
-                    cols=level.col_centres,
-                    # A window speaks for a lesion about its centre, so as far as that lesion goes;
-                    # only the finest level, whose windows come nearest, answers for the border.
-                    reach=level.lesion_size / 2 if index else np.inf,
-                )
-            )
+        grid = self.plan_of(photo_shape, probabilities)
         return HeatMap(
             grid.photo_shape,
-            tuple(layers),
+            layers_of(grid, probabilities, self.classifier, target),
             method=self.method,
             unit="probability",
             settings={
                 "target": target,
-                "lesion_size": list(grid.lesion_size),
-                "stride": grid.stride,
-                "context": grid.context,
-                "input_size": grid.input_size,
+                **settings_of(grid),
                 "batch_size": self.batch_size,
                 "engine": dict(engine or {}),
-                "levels": [
-                    {
-                        "lesion_size": level.lesion_size,
-                        "shape": list(level.shape),
-                        "lattice": list(level.lattice),
-                        "padded_by_reflection": level.is_padded,
-                    }
-                    for level in grid.levels
-                ],
             },
         )
 
@@ -276,7 +274,7 @@ class SlidingWindow:
         Returns
         -------
         tuple of ndarray of shape (m, n, k), float32
-            ``H`` of each level of ``plan(photo.shape)``, finest first.
+            ``H`` of each level of ``plan(photo.shape)``, finest first; see :meth:`plan_of`.
 
         Raises
         ------
@@ -284,10 +282,11 @@ class SlidingWindow:
             As for :meth:`localize`.
         """
         photo = check_source(photo)
-        return self._sweep(photo, self.plan(photo.shape))[0]
+        return self._sweep(photo)[0]
 
-    def _sweep(self, photo: Any, grid: Grid) -> tuple[tuple[Probabilities, ...], dict[str, Any]]:
+    def _sweep(self, photo: Any) -> tuple[tuple[Probabilities, ...], dict[str, Any]]:
         """Probabilities, and how they were computed."""
+        grid, coarse = self._plans(photo.shape)
         alone = Way(self.classifier, None, self.batch_size)
         with self.classifier.borrowed():
             refused: dict[str, SharingError] = {}
@@ -315,8 +314,11 @@ class SlidingWindow:
                 if self.engine == "shared":
                     raise last
                 because = str(last)
-                message = f"{because}; every window is classified by itself instead"
+                apart = "" if coarse is grid else f", {coarse.stride:g} lesions apart"
+                message = f"{because}; every window is classified by itself instead{apart}"
                 warnings.warn(message, SlidewinWarning, stacklevel=3)
+            # By themselves, windows that were to cost nothing would cost as much as any.
+            grid = coarse
             engine = {"name": "windows", "because": because}
             if self.refine_above is None:
                 return self._swept(photo, grid, alone), engine
@@ -352,49 +354,12 @@ class SlidingWindow:
         wanted: Sequence[NDArray[np.bool_]] | None = None,
     ) -> tuple[Probabilities, ...]:
         """Classify all windows, or for each level those wanted."""
-        k = len(self.classifier.classes_)
-        # NaN until computed: a window that is lost by mistake shows as not assessed.
-        heat = tuple(np.full((*level.lattice, k), np.nan, np.float32) for level in grid.levels)
-        workers = count_workers(self.n_jobs)
-        threads = threads_each(workers)
-        pool = joblib.Parallel(
-            n_jobs=workers,
-            prefer="threads",
-            return_as="generator_unordered",
-            max_nbytes=None,  # a tile's pixels are few: no file for them
-            batch_size=1,  # joblib would take ever more of quick ones ahead
+        return gather(
+            photo,
+            grid,
+            way,
+            n_jobs=self.n_jobs,
+            verbose=bool(self.verbose),
+            proof=proof,
+            wanted=wanted,
         )
-        with ExitStack() as stack:
-            stack.enter_context(thread_counts_kept())
-            parked = stack.enter_context(Parked(way))
-            bar = stack.enter_context(
-                tqdm(
-                    total=len(grid) if wanted is None else sum(map(np.count_nonzero, wanted)),
-                    unit="window",
-                    delay=_PROGRESS_AFTER_S,
-                    disable=not self.verbose,
-                )
-            )
-            checked = [[] for _ in grid.levels] if proof is None else proof.windows
-            together = way.shared is not None
-            tiles = cut_tiles(photo, grid, shared=together, checked=checked, wanted=wanted)
-            # Once one is wrong no more are handed out; those that are may end: joblib would warn.
-            wrong: list[SharingError] = []
-            tiles = takewhile(lambda _: not wrong, tiles)
-            tasks = (joblib.delayed(classify)(parked, tile, threads) for tile in tiles)
-            stack.enter_context(failures_explained(grid, self.batch_size, workers))
-            # Closed before thread counts are given back: no worker outlives an error.
-            for answer in stack.enter_context(closing(pool(tasks))):
-                index, rows, cols = answer.tile
-                heat[index][slice(*rows), slice(*cols)] = answer.values
-                bar.update(np.count_nonzero(~np.isnan(answer.values[..., 0])))
-                if proof is not None and not wrong:
-                    try:
-                        proof.add(answer)
-                    except SharingError as error:
-                        wrong.append(error)
-            if wrong:
-                raise wrong[0]
-            if proof is not None:
-                proof.finish()
-        return heat

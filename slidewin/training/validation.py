@@ -142,7 +142,7 @@ class Swept:
             np.zeros(truth.shape, np.bool_) if self.photo.ignore is None else self.photo.ignore
         )
         known, labels = [], []
-        grid = self.sweep.plan(truth.shape)
+        grid = self.sweep.plan_of(truth.shape, self.probabilities)
         for level, values in zip(grid.levels, self.probabilities, strict=True):
             at = _centres(level, truth.shape)
             relative = diameters[pieces[at]] / level.lesion_size
@@ -189,7 +189,7 @@ def sweep_photos(
     rough: bool = False,
     verbose: bool = False,
 ) -> list[Swept]:
-    """Sweep every photo for lesions of all the sizes that are looked for by default.
+    """Sweep every photo for lesions of all sizes and at the stride that are the default.
 
     What is rough is computed in half precision where that is quicker.
     """
