@@ -311,7 +311,7 @@ def _sizes(lesion_size: Any, shape: tuple[int, ...]) -> tuple[float, float]:
 
 def _with_lesions(found: Mask, sizes: tuple[float, float]) -> Mask:
     """Close gaps, drop specks, and fill the holes that lesions of other colours leave."""
-    closed = drop_specks(_closed(found, sizes[0]), speck_area(sizes[0]))
+    closed = drop_specks(_closed(found, sizes[0]), speck_area(sizes[0], width=0.5))
     # All that reaches the photo's border is one piece with the frame, and no hole.
     outside = np.pad(~closed, 1, constant_values=True)
     return ~drop_specks(outside, np.pi / 4 * sizes[1] ** 2)[1:-1, 1:-1]
