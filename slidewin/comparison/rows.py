@@ -139,13 +139,13 @@ def _curves(photos: Sequence[PhotoScore], weights: NDArray[np.float64]) -> dict[
     judged = [photo.judged for photo in photos]
     bands = [_interval(drawn_sensitivity(judged, weights, (rate,))) for rate in _RATES]
     pooled = pool_counts([photo.counts for photo in photos])
+    # Where there is no interval, all that is known is that it is a share.
+    ends = {"found": 0, "found_low": 0, "found_high": 1}
     curves = {
         "false_per_photo": _RATES,
         **{
-            name: tuple(np.nan_to_num(column).tolist())
-            for name, column in zip(
-                ("found", "found_low", "found_high"), np.transpose(bands), strict=True
-            )
+            name: tuple(np.nan_to_num(column, nan=end).tolist())
+            for (name, end), column in zip(ends.items(), np.transpose(bands), strict=True)
         },
     }
     if pooled.n_lesion:

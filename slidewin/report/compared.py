@@ -45,7 +45,7 @@ def draw_comparison(comparison: Comparison) -> dict[str, bytes]:
     MissingPackageError
         If matplotlib is not installed.
     """
-    rows = [row for row in comparison.best() if row.curves]
+    rows = [row for row in comparison.best() if row.photos]
     methods = [row for row in rows if row.kind not in ("sweep", "baseline")]
     few = [
         *(row for row in rows if row.kind == "sweep"),
@@ -54,17 +54,17 @@ def draw_comparison(comparison: Comparison) -> dict[str, bytes]:
         *[row for row in rows if row.kind == "baseline"][:2],
     ]
     drawn = {}
-    if few:
-        lines = [_line(row, "false_per_photo", "found") for row in few]
+    if found := [row for row in few if "found" in row.curves]:  # none where there is no lesion
+        lines = [_line(row, "false_per_photo", "found") for row in found]
         drawn["froc.png"] = draw_froc(lines)
     if pixels := [row for row in few if "recall" in row.curves]:
         lines = [_line(row, "recall", "precision") for row in pixels]
         chance = pixels[0].figures.get("pxap_chance")
         drawn["precision_recall.png"] = draw_precision_recall(lines, prevalence=chance)
-    points = [_point(row) for row in rows if row.figures.get("seconds_per_mp", 0) > 0]
-    if points:
+    priced = [row for row in rows if row.figures.get("seconds_per_mp", 0) > 0]
+    if points := [_point(row) for row in priced if "froc_luna16" in row.figures]:
         drawn["cost.png"] = draw_cost(points)
-    if comparison.gallery is not None:
+    if few and comparison.gallery is not None:
         chosen = [*(row.method for row in few if row.kind == "sweep")]
         chosen += [row.method for row in methods[: _MOST_MAPS - 1]]
         chosen += [row.method for row in few if row.method == _PRESENT]
