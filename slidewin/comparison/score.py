@@ -151,11 +151,11 @@ def score_maps(
 
     Notes
     -----
-    What is kept takes 16 kB a photo, method and variant. Time is up to half a second a megapixel
-    and method, most of it for the boxes at 100 thresholds.
+    What is kept takes 16 kB a photo, method and variant, and a bit a pixel. Time is up to half a
+    second a megapixel and method, most of it for the boxes at 100 thresholds.
     """
     everywhere = [*validation, *samples]
-    look = partial(_survey, run=run, methods=methods, of_photos=max(1, len(validation)))
+    look = partial(_survey, run=run, methods=methods)
     surveyed = dict(_each(look, everywhere, "survey", n_jobs, verbose))
     held = [surveyed[sample.name] for sample in validation]
     shown = [surveyed[sample.name] for sample in samples]
@@ -209,7 +209,7 @@ def _each(
         yield sample.name, result
 
 
-def _survey(sample: Sample, *, run: Run, methods: Sequence[str], of_photos: int) -> _Surveyed:
+def _survey(sample: Sample, *, run: Run, methods: Sequence[str]) -> _Surveyed:
     photo, lesions, ignore = sample.read()
     shape = photo.shape[:2]
     ignored = np.zeros(shape, np.bool_) if ignore is None else ignore
@@ -220,7 +220,7 @@ def _survey(sample: Sample, *, run: Run, methods: Sequence[str], of_photos: int)
         if heat is None:
             continue
         pixels = heat.to_pixels()
-        surveys[method] = survey_map(heat, pixels, counts, of_photos=of_photos)
+        surveys[method] = survey_map(heat, pixels, counts)
         ignored = ignored | np.isnan(pixels)
         if method == SWEEP:
             probability = _best_window(heat)
