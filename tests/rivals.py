@@ -4,12 +4,13 @@ import os
 import signal
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from slidewin import HeatMap
-from slidewin.errors import SlidewinError
+from slidewin.errors import SlidewinError, SlidewinWarning
 from slidewin.heatmap import HeatLayer
 
 
@@ -51,4 +52,5 @@ class Rival:
         if self.act == "wait":
             time.sleep(0.5)
         if self.act == "talk":
+            warnings.warn("careful", SlidewinWarning, stacklevel=1)
             sys.stdout.write("0\n1\n2\n")

@@ -12,6 +12,7 @@ from torch import nn
 import slidewin
 from slidewin.classifier import load_classifier
 from slidewin.classifier.storage import save_file
+from slidewin.comparison.methods import Setup
 from slidewin.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -363,6 +364,19 @@ def test_saved_and_loaded_it_is_the_same(fitted, tmp_path):
     with pytest.raises(OutputExistsError):
         fitted.save(path)
     fitted.save(path, overwrite=True)
+
+
+def test_in_a_comparison_the_score_is_that_of_the_target_compared(fitted, tmp_path):
+    path = tmp_path / "attention.safetensors"
+    fitted.save(path)
+    for target in LABELS:
+        setup = Setup(fitted.classifier, target=target, attention=path)
+        assert setup.make("attention", (48, 64)).method == "attention"
+        if target == fitted.target:
+            assert setup.make("attention-times-score", (48, 64)).times_score
+        else:
+            with pytest.raises(ArgumentError, match="'background' is sought; fit it with"):
+                setup.make("attention-times-score", (48, 64))
 
 
 def test_files_of_other_classifiers_or_other_kinds_are_refused(fitted, tmp_path, dark):

@@ -21,10 +21,12 @@ from slidewin.comparison.gallery import Gallery
 from slidewin.comparison.methods import SWEEP, USES, Setup, choose_methods
 from slidewin.comparison.notes import verdict
 from slidewin.comparison.results import Result, Store, lightened
+from slidewin.comparison.variants import make_scale, survey_map
 from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError
 from slidewin.heatmap import HeatLayer, HeatMap
 from slidewin.metrics import Difference
 from slidewin.output import write_png
+from slidewin.report.compared import draw_comparison
 
 ODD = 40
 LESION = 10
@@ -101,6 +103,9 @@ def test_the_sweep_and_rivals_are_scored(told):
     assert good.sweep_ahead["froc_luna16"] == Difference(0, 0, 0)
     assert good.sweep_ahead["pxap_all"].value < 0
     assert any("loses to good" in note for note in told.notes)
+    assert any("Sought is 'lesion'" in note for note in told.notes)
+    assert "5 maps came with a warning, first talk of p0: careful" in told.notes
+    assert str(told) == told.to_text()
     assert told.rows[-1].photos == 0
 
 
@@ -317,6 +322,8 @@ def test_photos_without_any_lesion_are_compared_too(photos, toy, tmp_path):
     assert "pxap_all" not in sweep.figures
     assert sweep.figures["free_detected_fixed"] == 0
     assert Comparison.from_json(compared.to_json()) == compared
+    pytest.importorskip("matplotlib")
+    assert set(draw_comparison(compared)) == {"maps.png"}
 
 
 def test_what_was_chosen_on_a_photo_is_not_scored_on_it(photos, held, toy, tmp_path):
@@ -389,6 +396,22 @@ def test_a_map_denser_than_its_photo_is_kept_as_pixels():
     light = lightened(heat)
     assert light.layers[0].values.size == 100
     np.testing.assert_array_equal(light.to_pixels(), heat.to_pixels())
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (600, 800)])
+def test_a_thousandth_of_all_pixels_is_above_the_scale_wherever_they_are(shape):
+    rng = np.random.default_rng(0)
+    maps = [rng.random(shape, np.float32) * of for of in (1, 1, 3)]
+    places = [np.arange(n) + 0.5 for n in shape]
+    surveys = []
+    for pixels in maps:
+        layer = HeatLayer(pixels, rows=places[0], cols=places[1])
+        heat = HeatMap(shape, [layer], method="m", unit="raw")
+        surveys.append(survey_map(heat, pixels, np.ones(shape, bool)))
+    constant = make_scale(surveys, surveys).constant
+    n = np.size(maps)
+    assert np.count_nonzero(np.array(maps) > constant) == pytest.approx(n / 1000, rel=0.04, abs=1)
+    assert sum(one.n_pixels for one in surveys) == n
 
 
 def test_the_notes_say_where_the_sweep_loses():

@@ -60,7 +60,7 @@ def add_compare(commands: Any) -> None:
         "--max-passes",
         type=int,
         metavar="N",
-        help="refuse methods that take more passes of the network for a photo",
+        help="refuse methods that take more passes of the network for a photo (default: 10000)",
     )
     compare.add_argument("--draws", type=int, default=1000, help="for intervals (default: 1000)")
     compare.add_argument("--random-state", type=int, default=0)

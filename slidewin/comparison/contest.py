@@ -78,6 +78,7 @@ def compare(
         In lesion diameters, for what goes by windows.
     attention : path, optional
         What ``slidewin.saliency.AttentionPooling.save`` has saved, for the methods of that name.
+        Lesion sizes and stride are those that it was fitted with.
     max_passes : int or None
         Methods that plan more passes of the network for a photo refuse it; None leaves each its
         own limit. With another limit, what was refused is tried again, and nothing else.
@@ -204,7 +205,10 @@ def compare(
     }
     compared = Comparison(
         rows_sorted,
-        (*how_done(scored, samples, made, chosen), *verdict(rows_sorted)),
+        (
+            *how_done(scored, samples, made, chosen, target=setup.target),
+            *verdict(rows_sorted),
+        ),
         told,
         Gallery(made, scored.scales, samples, scored.lesions, chosen),
     )

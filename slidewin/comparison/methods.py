@@ -116,9 +116,15 @@ class Setup:
                 f"{name} is trained: pass attention=FILE (--attention FILE), what "
                 "slidewin.saliency.AttentionPooling(...).fit(photos, labels).save(FILE) has saved"
             )
-        return load_attention(
+        pooling = load_attention(
             self.attention, self.classifier, times_score=_ATTENTION[name], n_jobs=1, verbose=0
         )
+        if pooling.times_score and pooling.target != self.target:
+            raise ArgumentError(
+                f"{name} multiplies by the score of {pooling.target!r}, with which the attention "
+                f"was fitted, and {self.target!r} is sought; fit it with target={self.target!r}"
+            )
+        return pooling
 
 
 def kind_of(name: str) -> str:

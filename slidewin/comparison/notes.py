@@ -1,5 +1,6 @@
 """Notes: how a comparison was done, what is missing and why, and where the sweep is behind."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from slidewin.comparison.rows import PAIRED
@@ -10,9 +11,11 @@ from slidewin.comparison.table import FIGURES, Row
 
 __all__ = ["how_done", "verdict"]
 
+_MOST_LABELS = 8  # that a note names
+
 
 def how_done(
-    scored: Scored, samples: Sequence[Sample], made: Run, methods: Sequence[str]
+    scored: Scored, samples: Sequence[Sample], made: Run, methods: Sequence[str], *, target: str
 ) -> list[str]:
     """How it was done, and what is missing and why."""
     n_lesions = sum(scored.lesions.values())
@@ -25,6 +28,13 @@ def how_done(
         "or the data set says to ignore.",
     ]
     if n_lesions:
+        labels = Counter(one.label for one in samples if one.label and scored.lesions[one.name])
+        named = ", ".join(f"{label} {n}" for label, n in labels.most_common(_MOST_LABELS))
+        notes.append(
+            f"Sought is {target!r}. Every lesion that the data set marks counts as one to be found"
+            + (f", whatever its label; photos by label: {named}" if named else "")
+            + (" ..." if len(labels) > _MOST_LABELS else ".")
+        )
         notes.append(
             f"Candidates at most {scored.radius:.1f} px apart, half the median lesion's diameter, "
             "count as one; one hits the lesion that it is on."
@@ -47,13 +57,17 @@ def how_done(
             "thresholds (Dice), scales (99.9th percentile)"
             + ("." if scored.gate is None else f", and the gate, {scored.gate:.3f} (Youden).")
         )
-    costs = [
-        cost
+    results = {
+        (method, sample.name): made.result(method, sample.name, with_map=False)
         for method in methods
         for sample in samples
-        if (cost := made.result(method, sample.name, with_map=False).cost) is not None
-    ]
-    if costs:
+    }
+    if warned := {which: result.warned for which, result in results.items() if result.warned}:
+        (method, photo), said = next(iter(warned.items()))
+        notes.append(
+            f"{len(warned)} maps came with a warning, first {method} of {photo}: {said[0]}"
+        )
+    if costs := [result.cost for result in results.values() if result.cost is not None]:
         threads, at_once = ({getattr(c, name) for c in costs} for name in ("threads", "at_once"))
         notes.append(
             f"Costs in a fresh process for each method, of {_span(threads)} threads, "

@@ -145,6 +145,9 @@ class Comparison:
                 chosen[row.method] = row
         return tuple(row for row in self.rows if chosen[row.method] is row)
 
+    def __str__(self) -> str:
+        return self.to_text()
+
     def to_text(self) -> str:
         """A table for the terminal: each method's best variant, then the notes."""
         lines = [["", "", *_SHOWN.values(), "sweep ahead in FROC by"]]
