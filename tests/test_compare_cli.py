@@ -43,6 +43,8 @@ def test_compare_prints_a_table_and_writes_tables_and_figures(scenes, model, tmp
     printed = capsys.readouterr().out
     for words in ("sliding-window", "grad-cam@input", "baseline-darkness *", "attention=FILE"):
         assert words in printed
+    made = "table.csv, table.md, table.json, froc.png, precision_recall.png, cost.png, maps.png"
+    assert printed.endswith(f"written to {out}: {made}\n")
     compared = Comparison.from_json((out / "table.json").read_text())
     assert {row.method for row in compared.rows} == {
         "sliding-window", "grad-cam@input", "baseline-darkness", "attention"

@@ -329,6 +329,9 @@ def test_photos_without_any_lesion_are_compared_too(photos, toy, tmp_path):
 def test_what_was_chosen_on_a_photo_is_not_scored_on_it(photos, held, toy, tmp_path):
     with pytest.raises(ArgumentError, match="leave it out of one"):
         compare(photos, toy, methods=[], validation=photos, output=tmp_path)
+    named = [replace(sample, name=f"validation/{sample.name}") for sample in open_dataset(photos)]
+    with pytest.raises(ArgumentError, match="name 'validation/p0' is that of a validation photo"):
+        compare(named, toy, methods=[], validation=held, output=tmp_path)
     mine = [replace(sample, group="Ada") for sample in open_dataset(photos)]
     theirs = [replace(sample, group="Ada") for sample in open_dataset(held)]
     with pytest.raises(ArgumentError, match="group 'Ada'"):

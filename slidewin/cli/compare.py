@@ -100,12 +100,14 @@ def _compare(options: argparse.Namespace) -> int:
         random_state=options.random_state,
         verbose=not options.quiet,
     )
+    written = ["table.csv", "table.md", "table.json"]
     try:
         for name, picture in draw_comparison(compared).items():
             write_bytes(options.output / name, picture, overwrite=True)
+            written.append(name)
     except MissingPackageError as error:  # the figures are in table.json as numbers
         print(f"slidewin compare: {error}", file=sys.stderr)
     if not options.quiet:
-        print(compared.to_text())
-        print(f"written to {options.output}: table.csv, table.md, table.json and figures")
+        print(compared)
+        print(f"written to {options.output}: {', '.join(written)}")
     return 0

@@ -248,9 +248,14 @@ def _existing(path: Path) -> Path:
 
 def _refuse_leaks(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
     """Refuse a photo, or a patient, on which things would be both chosen and scored."""
+    names = {sample.name for sample in samples}
     photos = {hash_file(sample.photo): sample for sample in samples}
     groups = {sample.group: sample for sample in samples if sample.group}
     for sample in held:
+        if sample.name in names:
+            raise ArgumentError(
+                f"dataset: the name {sample.name!r} is that of a validation photo; rename one"
+            )
         if (same := photos.get(hash_file(sample.photo))) is not None:
             raise ArgumentError(
                 f"validation: {sample.photo} is the photo {same.photo} of the data set; what is "

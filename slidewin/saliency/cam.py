@@ -71,16 +71,10 @@ class _FromGradients(CAM):
 
         from slidewin.saliency.score import TargetScore
 
-        kept: list[torch.Tensor] = []
-        layer = self.classifier.module.get_submodule(self._hooked)
-        handle = layer.register_forward_hook(lambda _, __, output: kept.append(output))
-        try:
-            scores = TargetScore(self.classifier, self.target)(inputs)
-        finally:
-            handle.remove()
-        (gradients,) = torch.autograd.grad(scores.sum(), kept[-1])
+        scores, activations = self._overheard(TargetScore(self.classifier, self.target), inputs)
+        (gradients,) = torch.autograd.grad(scores.sum(), activations)
         with torch.no_grad():
-            return self._combine(kept[-1], gradients).relu()
+            return self._combine(activations, gradients).relu()
 
 
 class GradCAM(_FromTorchcam):
@@ -279,15 +273,9 @@ class EigenCAM(CAM):
     def _maps(self, inputs: "torch.Tensor") -> "torch.Tensor":
         import torch
 
-        kept: list[torch.Tensor] = []
-        layer = self.classifier.module.get_submodule(self._hooked)
-        handle = layer.register_forward_hook(lambda _, __, output: kept.append(output))
-        try:
-            with torch.no_grad():
-                self.classifier.scores(inputs)
-        finally:
-            handle.remove()
-        activations = kept[-1].detach().float()
+        with torch.no_grad():
+            _, heard = self._overheard(self.classifier.scores, inputs)
+        activations = heard.float()
         if not activations.isfinite().all():  # of which there are no singular vectors
             return activations.sum(1) + np.nan
         cells = activations.flatten(2).transpose(1, 2)

@@ -1,7 +1,7 @@
 """Methods that look at one layer of a network."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +93,19 @@ class CAM(Explainer):
 
     def _place(self) -> str:
         return f" on layer {self._hooked!r}"
+
+    def _overheard(
+        self, score: "Callable[[torch.Tensor], torch.Tensor]", inputs: "torch.Tensor"
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Scores of inputs, and what the layer last returned on the way there."""
+        kept: list[torch.Tensor] = []
+        layer = self.classifier.module.get_submodule(self._hooked)
+        handle = layer.register_forward_hook(lambda _, __, output: kept.append(output))
+        try:
+            scores = score(inputs)
+        finally:
+            handle.remove()
+        return scores, kept[-1]
 
     def _examined(self) -> tuple[str, int]:
         """The layer asked for, or the last to finish with more than one cell; and its channels."""
