@@ -23,7 +23,6 @@ from slidewin.heatmap import HeatMap
 
 __all__ = [
     "AS_IS",
-    "VARIANTS",
     "Scale",
     "Survey",
     "make_scale",
@@ -33,7 +32,6 @@ __all__ = [
 ]
 
 AS_IS = "as is"
-VARIANTS = (AS_IS, "raw", "minmax", "scaled", "gated")
 
 _BINS = 1000
 _TOP = 0.001

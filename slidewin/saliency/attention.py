@@ -16,6 +16,7 @@ from slidewin.heatmap import HeatMap
 from slidewin.image import check_image, read_image
 from slidewin.saliency.attention_file import read_attention, write_attention
 from slidewin.saliency.instances import Instances, WindowInstances
+from slidewin.sweep.layers import settings_of
 
 if TYPE_CHECKING:
     from slidewin.saliency.attention_fit import GatedAttention
@@ -263,10 +264,7 @@ class AttentionPooling:
             unit="raw",
             settings={
                 "target": self.target,
-                "lesion_size": list(grid.lesion_size),
-                "stride": grid.stride,
-                "context": grid.context,
-                "input_size": grid.input_size,
+                **settings_of(grid),
                 "hidden": self.hidden,
                 "photo_probability": float(1 / (1 + np.exp(-logit))),
                 "training": self.training_,

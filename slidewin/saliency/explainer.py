@@ -24,6 +24,7 @@ from slidewin.heatmap import HeatLayer, HeatMap
 from slidewin.image import check_image
 from slidewin.pyramid import Band, read_bands
 from slidewin.saliency.stitching import Stitching
+from slidewin.sweep.layers import settings_of
 
 __all__ = ["ALONE", "MAX_PASSES", "Explainer"]
 
@@ -243,7 +244,7 @@ class Explainer(ABC):
             else:
                 grid = self.plan(photo.shape)
                 layers = self._on_levels(photo, grid)
-                settings |= _planned(grid)
+                settings |= settings_of(grid)
         return HeatMap((height, width), layers, method=self.method, unit="raw", settings=settings)
 
     def _whole(self, photo: Images) -> HeatLayer:
@@ -333,14 +334,3 @@ class Explainer(ABC):
     def _place(self) -> str:
         """Where in the network a method looks, for messages."""
         return ""
-
-
-def _planned(grid: Grid) -> dict[str, Any]:
-    """What a plan has to say in a map's settings."""
-    return {
-        "lesion_size": list(grid.lesion_size),
-        "stride": grid.stride,
-        "levels": [
-            {"lesion_size": level.lesion_size, "shape": list(level.shape)} for level in grid.levels
-        ],
-    }
