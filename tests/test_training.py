@@ -146,6 +146,8 @@ def test_training_gives_a_classifier_with_its_history(data):
     first, second = classifier.about["rounds"]
     assert (first["round"], first["mined"], second["round"]) == (0, 0, 1)
     assert second["mined"] > 0
+    refit = classifier.about["refit"]
+    assert refit["done"] or refit["why"] == "it tells validation lesions no better"
     assert classifier.temperature == pytest.approx(
         classifier.about["calibration"]["temperature"], abs=1e-3
     )
@@ -166,6 +168,7 @@ def test_features_learn_as_a_network_does_and_are_kept_in_a_file(data, tmp_path)
     assert isinstance(classifier, EstimatorClassifier)
     assert list(classifier.classes_) == ["background", "other_lesion", "melanoma"]
     assert [point["round"] for point in classifier.about["rounds"]] == [0, 1]
+    assert classifier.about["refit"] == {"done": False, "why": "the classifier is no network"}
     assert classifier.temperature == pytest.approx(
         classifier.about["calibration"]["temperature"], abs=1e-3
     )

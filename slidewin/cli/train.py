@@ -12,7 +12,7 @@ from slidewin.output import make_folder, refuse_existing, write_bytes, write_tex
 __all__ = ["add_train"]
 
 
-_TOLD = ("rounds", "calibration", "thresholds", "validation_windows", "padding")
+_TOLD = ("rounds", "refit", "calibration", "thresholds", "validation_windows", "padding")
 _MODELS: dict[str, Literal["network", "features"]] = {
     ".safetensors": "network",
     ".skops": "features",

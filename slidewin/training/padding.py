@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from slidewin.training.source import STORED_DIAMETER, Background, Lesion
 from slidewin.training.windows import WindowSource
 
-__all__ = ["drawn_padding_auc", "padding_auc"]
+__all__ = ["drawn_padding_auc", "padding_auc", "share_outside"]
 
 _PER_CLASS = 300  # lesions that stand for a class
 _BORDER = 2  # painted, in pixels of the stored picture
@@ -54,7 +54,7 @@ def padding_auc(lesions: Sequence[Lesion], column: int, *, context: float) -> fl
     >>> padding_auc([inside, at_the_border], 2, context=0.5)
     0.5
     """
-    outside = [_share_outside(lesion, context * lesion.diameter / 2) for lesion in lesions]
+    outside = [share_outside(lesion, context * lesion.diameter / 2) for lesion in lesions]
     return _auc([lesion.label == column for lesion in lesions], outside)
 
 
@@ -100,7 +100,8 @@ def drawn_padding_auc(
     return _auc(labels[labels > 0] == column, green.mean(axis=(1, 2)))
 
 
-def _share_outside(lesion: Lesion, half: float) -> float:
+def share_outside(lesion: Lesion, half: float) -> float:
+    """Share of a close-up centred on a lesion, ``half`` its side, that is outside its picture."""
     shape = np.array(lesion.mask.shape)
     centre = np.argwhere(lesion.mask).mean(axis=0) + 0.5
     inside = np.minimum(centre + half, shape) - np.maximum(centre - half, 0)

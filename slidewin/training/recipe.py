@@ -28,6 +28,7 @@ from slidewin.training.judge import (
 )
 from slidewin.training.learner import INPUT_SIZE, WINDOWS, Trained, new_learner
 from slidewin.training.mining import MinedPlace, mine
+from slidewin.training.refit import refit_head
 from slidewin.training.validation import sweep_photos
 from slidewin.training.windows import WindowSource
 from slidewin.workers import count_workers
@@ -36,6 +37,7 @@ __all__ = ["learn", "train"]
 _CHUNK = 500  # windows drawn from one seed
 _VALIDATION_WINDOWS = 16_000
 _PADDING_WINDOWS = 6_000
+_REFIT_WINDOWS = 20_000
 _CURVE_KINDS = ("photo", "drawn scene")
 
 
@@ -64,7 +66,8 @@ def train(
     """Train a classifier on close-ups of lesions and on photos without any.
 
     It is fitted to windows drawn from both; then, round by round, swept over the photos without
-    lesions and fitted on, with what it took for a lesion there among the windows. At the end it is
+    lesions and fitted on, with what it took for a lesion there among the windows. After the last
+    round a network's head is fitted once more to tell lesions from one another. At the end it is
     swept over whole photos of the validation split, to calibrate its probabilities and to choose
     its thresholds.
 
@@ -116,8 +119,8 @@ def train(
     Returns
     -------
     ModuleClassifier or EstimatorClassifier
-        On the CPU. ``about`` has the data, the rounds, the calibration, how the thresholds were
-        chosen, figures on validation windows, and versions.
+        On the CPU. ``about`` has the data, the rounds, the refit of the head, the calibration, how
+        the thresholds were chosen, figures on validation windows, and versions.
 
     Raises
     ------
@@ -238,8 +241,11 @@ def learn(
         if number < rounds:
             hard = [*data.negatives["train"], *data.drawn["train"]]
             mined += mine(classifier, hard, known=mined, verbose=verbose)
+    refit = refit_head(
+        classifier, sources, n_windows=min(n_windows, _REFIT_WINDOWS), random_state=random_state
+    )
     swept = sweep_photos(classifier, data.photos, verbose=verbose)
-    about = data.about | {"rounds": curve}
+    about = data.about | {"rounds": curve, "refit": refit}
     if not calibrate:
         about["calibration"] = None
     elif missing := unseen_classes(swept, data.classes):
