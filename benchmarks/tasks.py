@@ -1,6 +1,6 @@
 """Write the two real tasks of the comparison as data sets.
 
-    python benchmarks/tasks.py DATA OUTPUT [--limit N]
+    python benchmarks/tasks.py DATA OUTPUT [--limit N] [--attention]
 
 DATA is a folder with ``isic_2017_cc0``, ``pad_ufes_20``, ``fusc_2021`` and ``hands``. Written are
 
@@ -8,6 +8,11 @@ DATA is a folder with ``isic_2017_cc0``, ``pad_ufes_20``, ``fusc_2021`` and ``ha
     Lesions of ISIC's val and test splits laid into FUSC photos, 28 to 64 px wide. Of the test
     photos every other one has a lesion, as in ``benchmarks/classifier.py``; the val photos, which
     are few, are there once with a lesion and once as they are. Wounds are no lesions.
+``melanoma-laid/train``, ``melanoma-laid/attention.safetensors``
+    With ``--attention``: lesions of ISIC's train split laid into every other one of up to 80 FUSC
+    train photos, and attention over the embedded classifier's windows, fitted to whether a photo
+    has a lesion, not to where. That classifier itself was fitted to these photos and lesions, where
+    it is surer than elsewhere: attention learned there may do worse on others.
 ``pad/{val,test}``
     PAD-UFES-20, one lesion a photo, grouped by patient.
 ``ulcer/{val,test}``
@@ -28,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 from classifier import (
+    LAID_SIZES,
     SPLITS,
     Mask,
     Photo,
@@ -43,6 +49,7 @@ from classifier import (
 import slidewin
 from slidewin.metrics.truth import split_lesions
 from slidewin.output import make_folder, write_png
+from slidewin.saliency import AttentionPooling
 from slidewin.training.leaks import keep_together
 from slidewin.training.table import read_tables
 
@@ -55,6 +62,7 @@ SOURCES = (
 HALF = 2.2  # diameters from a wound's centre to its close-up's border: windows at any angle fit in
 LEAST = 12.0  # px, the smallest diameter that training learns from
 STRAY = 0.01  # of a wound's area: what the pen left beside it
+TAUGHT = 80  # photos that attention is fitted to
 COLUMNS = ("file", "mask", "label", "split", "group", "lesion_id")
 
 
@@ -115,7 +123,9 @@ def splits_of(
     return found
 
 
-def write_laid(output: Path, feet: list[Record], stock: list[Record], *, twice: bool) -> None:
+def write_laid(
+    output: Path, feet: list[Record], stock: list[Record], *, twice: bool = False
+) -> list[Record]:
     """Lay the lesions of a stock into every other photo, or into all that are there as they are."""
     task = DataSet(output)
     for i, row in enumerate(feet):
@@ -134,6 +144,21 @@ def write_laid(output: Path, feet: list[Record], stock: list[Record], *, twice: 
             about = {"label": lesion["label"], "lesion_id": lesion["file"].stem}
             task.add(stem, laid, mask, group=stem, **about)
     task.write()
+    return task.rows
+
+
+def fit_attention(laid: Path, rows: list[Record]) -> None:
+    """Fit attention to the labels of whole photos, and say how it is compared."""
+    least, largest = LAID_SIZES
+    pooling = AttentionPooling(slidewin.load_classifier(), target="lesion", lesion_size=LAID_SIZES)
+    pooling.fit([laid / "train" / row["file"] for row in rows], ["label" in row for row in rows])
+    file = laid / "attention.safetensors"
+    pooling.save(file, overwrite=True)
+    print(
+        f"{file}: fitted to {len(rows)} photos; compare by\n"
+        f"  slidewin compare {laid}/test --validation {laid}/val --target lesion "
+        f"--lesion-size {least:g} {largest:g} --attention {file} -o compared"
+    )
 
 
 def write_pad(output: Path, rows: list[Record], patients: dict[Path, Record]) -> None:
@@ -209,6 +234,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--limit", type=int, help="at most so many photos of a split")
+    parser.add_argument("--attention", action="store_true", help="fit it too (minutes)")
     options = parser.parse_args(arguments)
     data, output, n = options.data, options.output, options.limit
     rows = splits_of(data, SOURCES, 0.1, "patient_id")
@@ -220,6 +246,10 @@ def main(arguments: list[str] | None = None) -> None:
         laid = output / "melanoma-laid" / split
         write_laid(laid, feet[split], stock, twice=split == "val")
         write_pad(output / "pad" / split, pads[split], patients)
+    if options.attention:
+        stock = to_be_laid(without_twins(rows_of(isic, "train"), isic, "train"), n or TAUGHT)
+        laid = output / "melanoma-laid"
+        fit_attention(laid, write_laid(laid / "train", feet["train"][:TAUGHT], stock))
     # Classifiers of wounds are trained anew, and can spare more photos.
     limbs = splits_of(data, SOURCES[2:3], 0.2)["fusc_2021"]
     limbs = {split: rows[:n] for split, rows in limbs.items()}

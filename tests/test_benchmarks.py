@@ -10,6 +10,7 @@ import pytest
 import slidewin
 from slidewin.comparison.dataset import open_dataset
 from slidewin.output import write_png
+from slidewin.saliency import load_attention
 from slidewin.training import read_table
 
 FOLDER = Path(slidewin.__file__).parents[1] / "benchmarks"
@@ -160,7 +161,7 @@ def data(tmp_path):
     small = disc((160, 160), (30, 30), 8)
     beside = disc((160, 160), (60, 30), 8)
     put(
-        "fusc_2021", "ghijkl", ["train", "train", "val", "val", "test", "test"],
+        "fusc_2021", "ghijklop", ["train", "train", "val", "val", "test", "test", "train", "train"],
         lambda i: small | beside if i == 1 else small,
     )  # fmt: skip
     (tmp_path / "data" / "hands" / "images").mkdir(parents=True)
@@ -193,12 +194,27 @@ def test_the_tasks_are_data_sets_and_tables_to_train_from(data, tmp_path):
     # Of the wounds that are near one another there is no close-up, for it would show both.
     closeups = read_table(output / "ulcer" / "closeups.csv", group_column="group")
     assert [(row.file.name, row.split, row.group) for row in closeups] == [
-        ("g_1.png", "train", "g"), ("i_1.png", "val", "i"), ("j_1.png", "val", "j"),
+        ("g_1.png", "train", "g"), ("o_1.png", "train", "o"), ("p_1.png", "train", "p"),
+        ("i_1.png", "val", "i"), ("j_1.png", "val", "j"),
     ]  # fmt: skip
     for name in ("negatives.csv", "photos.csv"):
         for row in read_table(output / "ulcer" / name):
             assert slidewin.read_image(row.mask).any()
             assert slidewin.read_image(row.file).shape == (160, 160, 3)
+
+
+def test_attention_is_fitted_to_labels_of_photos_of_the_train_split(data, tmp_path, capsys):
+    benchmark("tasks").main([str(data), str(tmp_path), "--attention"])
+    laid = tmp_path / "melanoma-laid"
+    assert [(sample.group, sample.read()[1].max()) for sample in open_dataset(laid / "train")] == [
+        ("g", 1), ("h", 0), ("o", 1), ("p", 0),
+    ]  # fmt: skip
+    file = laid / "attention.safetensors"
+    pooling = load_attention(file, slidewin.load_classifier(), verbose=0)
+    assert (pooling.target, pooling.lesion_size) == ("lesion", (28, 64))
+    assert pooling.training_["photos"] + pooling.training_["validation"]["photos"] == 4
+    said = f"--target lesion --lesion-size 28 64 --attention {file}"
+    assert said in capsys.readouterr().out
 
 
 def test_the_photos_of_the_task_are_those_of_the_classifier_s_benchmark(data, tmp_path):
