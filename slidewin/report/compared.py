@@ -7,7 +7,7 @@ import numpy as np
 
 from slidewin.comparison import Comparison, Row
 from slidewin.comparison.gallery import Gallery
-from slidewin.report.comparison import (
+from slidewin.report.curves import (
     Line,
     Point,
     draw_cost,

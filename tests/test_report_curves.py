@@ -10,9 +10,9 @@ from slidewin.errors import ArgumentError, ArgumentTypeError, MissingPackageErro
 
 matplotlib = pytest.importorskip("matplotlib")
 
-from slidewin.report import comparison, sheet  # noqa: E402
+from slidewin.report import curves, sheet  # noqa: E402
 from slidewin.report.chart import to_png  # noqa: E402
-from slidewin.report.comparison import (  # noqa: E402
+from slidewin.report.curves import (  # noqa: E402
     Line,
     Point,
     draw_cost,
@@ -32,7 +32,7 @@ def drawn(monkeypatch):
         figures.append(figure)
         return to_png(figure)
 
-    monkeypatch.setattr(comparison, "to_png", keep)
+    monkeypatch.setattr(curves, "to_png", keep)
     monkeypatch.setattr(sheet, "to_png", keep)
     return figures
 
@@ -189,7 +189,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
 
 def test_importing_the_figures_imports_no_matplotlib():
     code = (
-        "import sys, slidewin.report.comparison, slidewin.report.sheet;"
+        "import sys, slidewin.report.curves, slidewin.report.sheet;"
         "sys.exit('matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
