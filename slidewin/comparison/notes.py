@@ -72,7 +72,8 @@ def how_done(
         notes.append(
             f"Costs in a fresh process for each method, of {_span(threads)} threads, "
             f"{_span(at_once)} at once: median of the photos after the first, and the largest "
-            "memory beyond the idle process's with the classifier loaded."
+            "memory beyond the idle process's with the classifier loaded; in it are the libraries "
+            "that a method imports, such as captum and torchcam."
         )
     return notes
 
