@@ -52,7 +52,9 @@ def add_compare(commands: Any) -> None:
         help="one diameter or the smallest and largest, in pixels, or in %% of the short side "
         "(default: 4%% 40%%)",
     )
-    compare.add_argument("--stride", type=float, default=0.5, help="in lesions (default: 0.5)")
+    compare.add_argument(
+        "--stride", type=float, help="in lesions (default: each method's own, mostly 0.5)"
+    )
     compare.add_argument(
         "--attention", metavar="FILE", help="an attention pooling, saved, for those methods"
     )

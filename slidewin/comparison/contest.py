@@ -40,7 +40,7 @@ def compare(
     validation: Dataset | None = None,
     target: str | None = None,
     lesion_size: LesionSize | None = None,
-    stride: float = 0.5,
+    stride: float | None = None,
     attention: str | os.PathLike[str] | None = None,
     max_passes: int | None = MAX_PASSES,
     output: str | os.PathLike[str],
@@ -74,8 +74,9 @@ def compare(
     lesion_size : float, str or pair of such, optional
         In photo pixels, or as ``"4%"`` of each photo's short side; one, or the smallest and the
         largest. By default 4 % to 40 %.
-    stride : float
-        In lesion diameters, for what goes by windows.
+    stride : float, optional
+        In lesion diameters, for what goes by windows; by default each method's own: half a lesion,
+        and the sweep's a quarter where that costs no more.
     attention : path, optional
         What ``slidewin.saliency.AttentionPooling.save`` has saved, for the methods of that name.
         Lesion sizes and stride are those that it was fitted with.

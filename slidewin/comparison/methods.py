@@ -17,14 +17,25 @@ from slidewin.classifier import Classifier
 from slidewin.errors import ArgumentError, ArgumentTypeError
 from slidewin.heatmap import HeatMap
 
-__all__ = ["SWEEP", "USES", "LesionSize", "Localizer", "Setup", "choose_methods", "kind_of"]
+__all__ = [
+    "ATTENTION",
+    "SWEEP",
+    "USES",
+    "LesionSize",
+    "Localizer",
+    "Setup",
+    "choose_methods",
+    "kind_of",
+]
 
 SWEEP = "sliding-window"
 
 USES = ("windows", "levels", "photo", "input")
 """What explainers are given of a photo; those that take longest first."""
 
-_ATTENTION = {"attention": False, "attention-times-score": True}
+ATTENTION = {"attention": False, "attention-times-score": True}
+"""Methods that need a trained attention, and whether it is multiplied by the score."""
+
 _BASELINE = "baseline"
 
 LesionSize = float | str | tuple[float | str, float | str]
@@ -46,7 +57,8 @@ class Setup:
     classifier : Classifier
     target : str
     lesion_size : number, ``"4%"`` of the photo's short side, or a pair of such; optional
-    stride : float
+    stride : float, optional
+        In lesions; by default each method's own.
     max_passes : int, optional
         The most work that a method may plan for a photo; by default its own limit.
     attention : path, optional
@@ -59,7 +71,7 @@ class Setup:
     classifier: Classifier
     target: str
     lesion_size: LesionSize | None = None
-    stride: float = 0.5
+    stride: float | None = None
     max_passes: int | None = None
     attention: Path | None = None
     random_state: int = 0
@@ -85,10 +97,11 @@ class Setup:
         options: dict[str, Any] = {
             "target": self.target,
             "lesion_size": size,
-            "stride": self.stride,
             "random_state": self.random_state,
             "verbose": 0,
         }
+        if self.stride is not None:
+            options["stride"] = self.stride
         if name == SWEEP:
             from slidewin.sweep import SlidingWindow
 
@@ -96,7 +109,7 @@ class Setup:
                 self.classifier, target=self.target, lesion_size=size, stride=self.stride, verbose=0
             )
         localizer: Localizer
-        if name in _ATTENTION:
+        if name in ATTENTION:
             localizer = self._attention(name)
             return localizer
         method, _, use = name.partition("@")
@@ -117,7 +130,7 @@ class Setup:
                 "slidewin.saliency.AttentionPooling(...).fit(photos, labels).save(FILE) has saved"
             )
         pooling = load_attention(
-            self.attention, self.classifier, times_score=_ATTENTION[name], n_jobs=1, verbose=0
+            self.attention, self.classifier, times_score=ATTENTION[name], n_jobs=1, verbose=0
         )
         if pooling.times_score and pooling.target != self.target:
             raise ArgumentError(
@@ -131,7 +144,7 @@ def kind_of(name: str) -> str:
     """What a method is: the sweep, an explanation, attention, a baseline, or the caller's own."""
     if name == SWEEP:
         return "sweep"
-    if name in _ATTENTION:
+    if name in ATTENTION:
         return "attention"
     if name.partition("@")[2] in USES:
         return "explanation"
@@ -148,7 +161,7 @@ def known_methods() -> tuple[str, ...]:
     """
     explained = [f"{method}@{use}" for use in USES for method in _explainers()]
     baselines = [f"{_BASELINE}-{name}" for name in _baselines()]
-    return SWEEP, *explained, *_ATTENTION, *baselines
+    return SWEEP, *explained, *ATTENTION, *baselines
 
 
 def choose_methods(

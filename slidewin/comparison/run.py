@@ -18,7 +18,7 @@ import cloudpickle
 import joblib
 from tqdm import tqdm
 
-from slidewin.comparison.methods import Setup
+from slidewin.comparison.methods import ATTENTION, Setup
 from slidewin.comparison.results import Result, Store, hash_file, result_key, versions
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.worker import Job
@@ -139,7 +139,6 @@ def _paths(
         "target": setup.target,
         "lesion_size": setup.lesion_size,
         "stride": setup.stride,
-        "attention": None if setup.attention is None else hash_file(setup.attention),
         "random_state": setup.random_state,
         "versions": versions(),
     }
@@ -148,6 +147,8 @@ def _paths(
     for method in methods:
         own = setup.own.get(method)
         how = common | {"method": method}
+        if method in ATTENTION and setup.attention is not None:
+            how["attention"] = hash_file(setup.attention)
         if own is not None:
             how["own"] = hashlib.sha256(cloudpickle.dumps(own)).hexdigest()
         for name, photo in photos.items():
