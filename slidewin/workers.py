@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import cloudpickle
 import joblib
-from threadpoolctl import threadpool_limits
+from threadpoolctl import OpenBLASController, threadpool_limits
 
 from slidewin.errors import ArgumentError
 
@@ -84,7 +84,10 @@ def thread_counts_kept() -> Iterator[None]:
             _BORROWERS.remove(me)
             if not _BORROWERS:
                 limits, before = _FOUND.pop()
+                # Of OpenBLAS the thread that set it first has the say, while it lives: a worker.
+                OpenBLASController.clear_controlling_thread(force=True)
                 limits.restore_original_limits()
+                OpenBLASController.clear_controlling_thread()
                 # Set even if it reads the same here: what threads to come inherit may differ.
                 if (torch := sys.modules.get("torch")) is not None:
                     torch.set_num_threads(_usual_threads() if before is None else before)
