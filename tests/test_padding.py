@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from slidewin.training.padding import drawn_padding_auc, padding_auc
+from slidewin.training.padding import drawn_padding_auc, padding_auc, share_outside
 from slidewin.training.source import STORED_DIAMETER, Background, Lesion
 from slidewin.training.windows import WindowSource
 
@@ -32,6 +32,11 @@ def test_padding_is_measured_by_area():
     near, nearer, outside = disc(300, 50, 1), disc(300, 40, 2), disc(300, 0, 1)
     assert padding_auc([near, nearer], 2, context=2.0) == 1
     assert padding_auc([nearer, outside], 2, context=2.0) == 0
+
+
+def test_a_window_inside_its_picture_has_nothing_outside_whatever_its_side():
+    lesion = disc(400, 200, 1)
+    assert {share_outside(lesion, half) for half in np.linspace(20, 150, 301)} == {0.0}
 
 
 @pytest.mark.parametrize("labels", [(), (1,), (2, 2)])

@@ -105,7 +105,8 @@ def share_outside(lesion: Lesion, half: float) -> float:
     shape = np.array(lesion.mask.shape)
     centre = np.argwhere(lesion.mask).mean(axis=0) + 0.5
     inside = np.minimum(centre + half, shape) - np.maximum(centre - half, 0)
-    return float(1 - np.prod(inside / (2 * half)))
+    # Rounded, so that a window inside its picture has nothing outside, and not 1e-16.
+    return max(0.0, round(float(1 - np.prod(inside / (2 * half))), 9))
 
 
 def _auc(
