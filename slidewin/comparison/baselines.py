@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from slidewin.errors import ArgumentError
-from slidewin.grid import LESION_SHARE
 from slidewin.heatmap import HeatLayer, HeatMap
 from slidewin.image import check_image, hash_pixels
 from slidewin.mask import has_skin_colour, roi_from_skin
+from slidewin.mask.looks import sizes_sought
 
 __all__ = ["CentreGaussian", "Darkness", "Edges", "LocalDarkness", "RandomMap", "Uniform"]
 
@@ -218,7 +218,7 @@ class Darkness(_Baseline):
     def _values(self, photo: Photo) -> list[Values]:
         factor = min(1.0, _LONGEST / max(photo.shape[:2]))
         small = _shrunk(photo, factor)
-        size = tuple(max(1.0, s * factor) for s in _sizes(self.lesion_size, photo))
+        size = tuple(max(1.0, s * factor) for s in sizes_sought(self.lesion_size, photo.shape))
         skin = roi_from_skin(small, lesion_size=(size[0], size[1])).inside
         return [np.where(skin, 1 - _luma(small), np.float32(0))]
 
@@ -256,7 +256,7 @@ class LocalDarkness(_Baseline):
         self.lesion_size = lesion_size
 
     def _values(self, photo: Photo) -> list[Values]:
-        smallest, largest = _sizes(self.lesion_size, photo)
+        smallest, largest = sizes_sought(self.lesion_size, photo.shape)
         steps = int(np.ceil(np.log2(largest / smallest) - 1e-9))
         return [_darker(photo, float(d)) for d in np.geomspace(smallest, largest, steps + 1)]
 
@@ -279,21 +279,6 @@ def _darker(photo: Photo, diameter: float) -> Values:
         for width in (_CENTRE, _ROUND)
     )
     return np.where(skin > 0, np.maximum(around - here, 0), 0).astype(np.float32)
-
-
-def _sizes(lesion_size: Size, photo: Photo) -> tuple[float, float]:
-    """Smallest and largest lesion sought, in pixels."""
-    given = [s * min(photo.shape[:2]) for s in LESION_SHARE] if lesion_size is None else lesion_size
-    sizes = np.asarray(given)
-    if sizes.dtype.kind not in "fiu" or sizes.shape not in ((), (2,)):
-        raise ArgumentError(
-            f"lesion_size={lesion_size!r}: a diameter in pixels, or the smallest and the largest, "
-            "is needed"
-        )
-    smallest, largest = float(sizes.flat[0]), float(sizes.flat[-1])
-    if not 0 < smallest <= largest < np.inf:
-        raise ArgumentError(f"lesion_size={lesion_size!r}: 0 < smallest <= largest is needed")
-    return smallest, largest
 
 
 def _shrunk(photo: Photo, factor: float) -> Photo:

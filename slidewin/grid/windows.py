@@ -1,5 +1,6 @@
 """Every window of a plan, as a sequence that makes them when asked and prints what they cost."""
 
+import math
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,6 +94,14 @@ class Grid:
             for m, top in enumerate(tops):
                 for n, left in enumerate(lefts):
                     yield Window(k, m, n, top, left, height, width)
+
+    def reach(self, level: int) -> float:
+        """How far beyond its outermost windows a level speaks, in photo px.
+
+        A window speaks for a lesion about its centre, so as far as that lesion goes; only the
+        finest level, whose windows come nearest, answers for the border.
+        """
+        return self.levels[level].lesion_size / 2 if level else math.inf
 
     def __repr__(self) -> str:
         smallest, largest = self.lesion_size

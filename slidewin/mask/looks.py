@@ -20,7 +20,13 @@ from slidewin.mask.flagged import drop_specks, speck_area
 from slidewin.mask.roi import RegionOfInterest
 from slidewin.mask.thresholds import otsu_threshold
 
-__all__ = ["has_skin_colour", "roi_from_clusters", "roi_from_edges", "roi_from_skin"]
+__all__ = [
+    "has_skin_colour",
+    "roi_from_clusters",
+    "roi_from_edges",
+    "roi_from_skin",
+    "sizes_sought",
+]
 
 Photo = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -103,7 +109,7 @@ def roi_from_skin(photo: npt.ArrayLike, *, lesion_size: Size = None) -> RegionOf
     (True, False)
     """
     photo = check_image(photo)
-    sizes = _sizes(lesion_size, photo.shape)
+    sizes = sizes_sought(lesion_size, photo.shape)
     made_by = {"by": "skin colour", "Cr": _CR, "Cb": _CB, "lesion_size": sizes}
     return RegionOfInterest(_with_lesions(has_skin_colour(photo), sizes), made_by)
 
@@ -175,7 +181,7 @@ def roi_from_clusters(
     if isinstance(random_state, bool) or not isinstance(random_state, int) or random_state < 0:
         raise ArgumentError(f"random_state={random_state!r}: a whole number from 0 up is needed")
     photo = check_image(photo)
-    sizes = _sizes(lesion_size, photo.shape)
+    sizes = sizes_sought(lesion_size, photo.shape)
     step = int(np.ceil(np.sqrt(photo.shape[0] * photo.shape[1] / _SAMPLE)))
     sample = photo[::step, ::step].reshape(1, -1, 3)
     n = min(n_clusters, len(np.unique(sample, axis=1)[0]))
@@ -253,7 +259,7 @@ def roi_from_edges(photo: npt.ArrayLike, *, lesion_size: Size = None) -> RegionO
     (True, False)
     """
     photo = check_image(photo)
-    sizes = _sizes(lesion_size, photo.shape)
+    sizes = sizes_sought(lesion_size, photo.shape)
     luma = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
     even = cv2.GaussianBlur(luma, (0, 0), _BLUR * sizes[0], borderType=cv2.BORDER_REPLICATE)
     # Canny takes slopes as 16-bit integers, which these fill without overflow.
@@ -293,8 +299,17 @@ def _lab(photo: Photo) -> npt.NDArray[np.float32]:
     return np.asarray(lab, np.float32).reshape(-1, 3)
 
 
-def _sizes(lesion_size: Any, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Smallest and largest lesion sought, in pixels."""
+def sizes_sought(lesion_size: Any, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Smallest and largest lesion sought in a photo of a shape, in its pixels.
+
+    By default those of :data:`slidewin.grid.LESION_SHARE`. Unlike the sweep's they may be less
+    than a pixel.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no diameter, nor the smallest and the largest.
+    """
     if lesion_size is None:
         lesion_size = [share * min(shape[:2]) for share in LESION_SHARE]
     sizes = np.asarray(lesion_size)

@@ -274,10 +274,8 @@ class Explainer(ABC):
         layers: dict[int, HeatLayer] = {}
         for index, values, rows, cols in maps:
             level = grid.levels[index]
-            # As the sweep's own: only the finest level answers for the border.
-            reach = level.lesion_size / 2 if index else np.inf
             places = {"rows": level.to_photo(rows, 0.0)[0], "cols": level.to_photo(0.0, cols)[1]}
-            layers[index] = HeatLayer(values, **places, reach=reach)
+            layers[index] = HeatLayer(values, **places, reach=grid.reach(index))
         return tuple(layers[index] for index in sorted(layers))
 
     def _level(self, band: Band, window_cells: int) -> tuple[int, Values, Any, Any]:

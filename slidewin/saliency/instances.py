@@ -9,6 +9,7 @@ from slidewin.classifier import Classifier
 from slidewin.grid import Grid
 from slidewin.heatmap import HeatLayer
 from slidewin.sweep import SlidingWindow
+from slidewin.sweep.layers import place_values
 
 if TYPE_CHECKING:
     from slidewin.saliency.embedding import Embedding
@@ -39,19 +40,8 @@ class Instances(NamedTuple):
 
     def layers(self, heat: NDArray[np.floating[Any]]) -> tuple[HeatLayer, ...]:
         """Layers of a heat map with a number (n,) for each window, placed as the sweep's are."""
-        layers, end = [], 0
-        for index, level in enumerate(self.grid.levels):
-            start, end = end, end + len(level)
-            layers.append(
-                HeatLayer(
-                    heat[start:end].reshape(level.lattice),
-                    rows=level.row_centres,
-                    cols=level.col_centres,
-                    # Only the finest level answers for the border.
-                    reach=level.lesion_size / 2 if index else np.inf,
-                )
-            )
-        return tuple(layers)
+        ends = np.cumsum([len(level) for level in self.grid.levels])
+        return place_values(self.grid, np.split(heat, ends[:-1]))
 
 
 class WindowInstances:

@@ -10,7 +10,7 @@ from slidewin.classifier import Classifier
 from slidewin.grid import Grid
 from slidewin.heatmap import HeatLayer
 
-__all__ = ["layers_of", "settings_of"]
+__all__ = ["layers_of", "place_values", "settings_of"]
 
 
 def layers_of(
@@ -27,21 +27,21 @@ def layers_of(
         Whose classes they are.
     target : str
     """
-    layers = []
-    for index, (level, values) in enumerate(zip(grid.levels, probabilities, strict=True)):
-        flat = values.reshape(-1, values.shape[-1])
-        heat = classifier.target_probability(flat, target)
-        layers.append(
-            HeatLayer(
-                heat.reshape(level.lattice),
-                rows=level.row_centres,
-                cols=level.col_centres,
-                # A window speaks for a lesion about its centre, so as far as that lesion goes;
-                # only the finest level, whose windows come nearest, answers for the border.
-                reach=level.lesion_size / 2 if index else np.inf,
-            )
+    flat = (values.reshape(-1, values.shape[-1]) for values in probabilities)
+    return place_values(grid, [classifier.target_probability(each, target) for each in flat])
+
+
+def place_values(grid: Grid, values: Sequence[NDArray[np.floating[Any]]]) -> tuple[HeatLayer, ...]:
+    """One layer for each level: a number (m * n,) of every window, at the windows' centres."""
+    return tuple(
+        HeatLayer(
+            heat.reshape(level.lattice),
+            rows=level.row_centres,
+            cols=level.col_centres,
+            reach=grid.reach(index),
         )
-    return tuple(layers)
+        for index, (level, heat) in enumerate(zip(grid.levels, values, strict=True))
+    )
 
 
 def settings_of(grid: Grid) -> dict[str, Any]:
