@@ -1,4 +1,6 @@
 import csv
+import re
+import warnings
 from dataclasses import replace
 
 import cv2
@@ -157,8 +159,12 @@ def test_training_gives_a_classifier_with_its_history(data):
 
 
 def test_without_lesions_in_validation_photos_probabilities_stay_and_a_warning_says_so(data):
-    with pytest.warns(SlidewinWarning, match=r"not calibrated: too few windows.*other_lesion"):
+    # A network that has seen so little may well have no threshold that keeps the rule either.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SlidewinWarning)
         classifier = few(data, photos=[], n_windows=200, rounds=0)
+    said = [str(warning.message) for warning in caught]
+    assert any(re.search(r"not calibrated: too few windows.*other_lesion", text) for text in said)
     assert classifier.about["calibration"] is None
     assert classifier.temperature == 1
 
