@@ -74,6 +74,8 @@ def test_compare_prints_a_table_and_writes_tables_and_figures(scenes, model, tmp
         (["--target", "freckle"], "no class has this label"),
         (["--attention", "nowhere"], "no such file"),
         (["--validation", "nowhere"], "no such folder"),
+        (["--layout", "coco"], "(coco)"),
+        (["--layout", "dicom"], "choose 'auto', 'table'"),
         (["--n-jobs", "0"], "n_jobs=0"),
     ],
 )

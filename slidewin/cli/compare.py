@@ -34,6 +34,11 @@ def add_compare(commands: Any) -> None:
         metavar="DATASET",
         help="other photos, of which scales, thresholds and the gate are chosen",
     )
+    compare.add_argument(
+        "--layout",
+        default="auto",
+        help="of the data set: table, folder, coco, isic, ham10000, ph2 or pad-ufes",
+    )
     compare.add_argument("--split", help="of the data set, such as test (default: all of it)")
     compare.add_argument("--validation-split", metavar="SPLIT", help="of the validation photos")
     compare.add_argument(
@@ -80,7 +85,7 @@ def _compare(options: argparse.Namespace) -> int:
         raise ArgumentError(
             f"--lesion-size {' '.join(size)}: one size is needed, or the smallest and the largest"
         )
-    dataset = open_dataset(options.dataset, split=options.split)
+    dataset = open_dataset(options.dataset, layout=options.layout, split=options.split)
     if options.validation is None and options.validation_split is not None:
         options.validation = options.dataset
     held = None
