@@ -352,6 +352,44 @@ def test_methods_are_chosen_by_name_and_pattern():
         choose_methods("all", {SWEEP: Rival()})
 
 
+def test_a_layer_is_named_after_a_colon(network, toy):
+    asked = ["grad-cam:19@*", "*cam:14@levels", "grad-cam@levels"]
+    chosen = choose_methods(asked, classifier=network)
+    assert [name for name in chosen if "grad-cam" in name] == [
+        "grad-cam:19@windows",
+        "grad-cam@levels",
+        "grad-cam:14@levels",
+        "grad-cam:19@levels",
+        "grad-cam:19@photo",
+        "grad-cam:19@input",
+    ]
+    assert "layercam:14@levels" in chosen
+    assert not any(":" in name for name in choose_methods("all", classifier=network))
+    setup = Setup(network, target="melanoma", lesion_size=30)
+    assert setup.make("grad-cam:19@levels", (200, 200)).layer == "19"
+    assert setup.make("grad-cam@levels", (200, 200)).layer is None
+    # Of what is no network, the methods say so themselves.
+    assert choose_methods("grad-cam:19@levels", classifier=toy) == ("grad-cam:19@levels",)
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ("grad-cam:conv9@levels", r"'grad-cam:conv9@levels': layer='conv9': the module has 0, 1"),
+        ("grad-cam:21@levels", r"'grad-cam:21@levels': layer='21': returns no map .*these do: 0,"),
+        ("saliency:19@levels", r"'saliency:19@levels' names nothing.*as in 'grad-cam:LAYER@levels"),
+        ("grad-cam:@levels", r"'grad-cam:@levels' names nothing"),
+        ("grad-cam:19", r"'grad-cam:19' names nothing"),
+    ],
+)
+def test_a_layer_that_is_not_there_is_refused_before_anything_runs(
+    photos, network, tmp_path, asked, complaint
+):
+    with pytest.raises(ArgumentError, match=complaint):
+        compare(photos, network, methods=asked, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("use", USES)
 def test_explainers_are_made_as_their_names_say(network, noise, use):
     pytest.importorskip("torchcam")

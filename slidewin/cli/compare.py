@@ -46,7 +46,8 @@ def add_compare(commands: Any) -> None:
         nargs="+",
         default=["all"],
         metavar="METHOD",
-        help="names or patterns, such as 'grad-cam@*' (default: all)",
+        help="names or patterns, such as 'grad-cam@*'; CAMs of another layer than the last are "
+        "'grad-cam:LAYER@levels' (default: all)",
     )
     compare.add_argument("--classifier", metavar="FILE", help="by default the embedded one")
     compare.add_argument("--target", help="a label, or 'lesion' for all but the background")

@@ -63,6 +63,8 @@ def compare(
         From :func:`slidewin.load_classifier`, or what it takes; by default the embedded one.
     methods : str or sequence of str
         Names or patterns, such as ``"grad-cam@*"`` or ``"all"``. The sweep is always among them.
+        A method of the CAM family looks at the last layer with a map, or at the one named after a
+        colon: ``"grad-cam:19@levels"``.
     own : mapping of str to localiser, optional
         Others' methods by name: whatever has ``localize(photo)``, which returns a
         :class:`slidewin.HeatMap`. They travel to other processes, and so must pickle.
@@ -155,7 +157,7 @@ def compare(
     sizes = lesion_size if isinstance(lesion_size, tuple) else (lesion_size,)
     for size in sizes:
         size_in_pixels(size, 1000)  # refuses what is no size
-    chosen = choose_methods(methods, own)
+    chosen = choose_methods(methods, own, classifier)
     # The sweep gates maps, and all are set against it.
     chosen = (SWEEP, *(name for name in chosen if name != SWEEP))
     setup = Setup(

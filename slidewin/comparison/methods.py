@@ -1,7 +1,8 @@
 """Methods: every localiser that is compared, by name, and how it is made for a classifier.
 
 A method's name is what it is called in the field, and for those that explain an image after an
-``@`` what they are given of the photo: ``grad-cam@input``, ``rise@windows``.
+``@`` what they are given of the photo: ``grad-cam@input``, ``rise@windows``. Those that look at one
+layer of a network may be told which, after a colon: ``grad-cam:19@levels``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from inspect import isabstract, signature
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
@@ -112,11 +113,14 @@ class Setup:
         if name in ATTENTION:
             localizer = self._attention(name)
             return localizer
-        method, _, use = name.partition("@")
+        method, layer, use = _parts(name)
         if use in USES:
+            options["on"] = use
+            if layer is not None:
+                options["layer"] = layer
             if self.max_passes is not None:
                 options["max_passes"] = self.max_passes
-            localizer = _made(_explainers()[method], (self.classifier,), {**options, "on": use})
+            localizer = _made(_explainers()[method], (self.classifier,), options)
         else:
             localizer = _made(_baselines()[name.removeprefix(f"{_BASELINE}-")], (), options)
         return localizer
@@ -165,20 +169,40 @@ def known_methods() -> tuple[str, ...]:
 
 
 def choose_methods(
-    asked: str | Sequence[str], own: Mapping[str, Localizer] | None = None
+    asked: str | Sequence[str],
+    own: Mapping[str, Localizer] | None = None,
+    classifier: Classifier | None = None,
 ) -> tuple[str, ...]:
     """Methods for names, patterns such as ``grad-cam@*``, ``*@input`` and ``all``.
+
+    Methods that look at one layer take its name after a colon, as in ``grad-cam:19@levels`` and
+    ``*cam:19@levels``; without, they look at the last layer whose map has more than one cell. The
+    layer's name is no pattern, and ``all`` asks for none.
+
+    Parameters
+    ----------
+    asked : str or sequence of str
+    own : mapping of str to Localizer, optional
+        The caller's own methods, which are always among those chosen.
+    classifier : Classifier, optional
+        In which layers are looked up. One that is no torch module has none; that its methods say
+        themselves.
+
+    Returns
+    -------
+    tuple of str
+        Each once, the sweep first; layers asked for after what looks at the usual one.
 
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If a pattern names nothing, or a method of the caller's has no `localize` or the name of
-        another.
+        If a pattern names nothing, the network has no such layer or that layer returns no map, or
+        a method of the caller's has no `localize` or the name of another.
 
     Examples
     --------
-    >>> choose_methods(["sliding-window", "grad-cam@in*"])
-    ('sliding-window', 'grad-cam@input')
+    >>> choose_methods(["sliding-window", "grad-cam@in*", "grad-cam:features.4@in*"])
+    ('sliding-window', 'grad-cam@input', 'grad-cam:features.4@input')
     """
     known, own = known_methods(), dict(own or {})
     for name, localizer in own.items():
@@ -187,21 +211,29 @@ def choose_methods(
                 f"own[{name!r}]: found {type(localizer).__name__}; a localiser has "
                 "localize(photo), which returns a HeatMap"
             )
-        if name in known or not name or "/" in name:
+        if name in known or _unlayered(name) in known or not name or "/" in name:
             raise ArgumentError(f"own: {name!r} cannot be the name of another method; choose one")
     patterns = [asked] if isinstance(asked, str) else list(asked)
     chosen: dict[str, None] = dict.fromkeys(own)
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise ArgumentTypeError(f"methods: found {pattern!r}; pass names such as {SWEEP!r}")
-        named = [name for name in known if pattern == "all" or fnmatchcase(name, pattern)]
+        named = _matching(pattern, known)
         if not named and pattern not in own:
             raise ArgumentError(
-                f"methods: {pattern!r} names nothing; there are 'all', {', '.join(known)}"
+                f"methods: {pattern!r} names nothing; there are 'all', {', '.join(known)}. Those "
+                f"that look at one layer take its name, as in 'grad-cam:LAYER@levels': "
+                f"{', '.join(_layered())}"
             )
+        if named and classifier is not None:
+            _check_layer(named[0], classifier)
         chosen |= dict.fromkeys(named)
-    order = (*known, *own)
-    return tuple(sorted(chosen, key=order.index))
+    order = {name: place for place, name in enumerate((*known, *own))}
+
+    def rank(name: str) -> tuple[int, str]:
+        return order[name if name in order else _unlayered(name)], _parts(name).layer or ""
+
+    return tuple(sorted(chosen, key=rank))
 
 
 def size_in_pixels(size: LesionSize | None, short_side: int) -> float | tuple[float, float] | None:
@@ -228,6 +260,62 @@ def size_in_pixels(size: LesionSize | None, short_side: int) -> float | tuple[fl
             ) from error
     low, high = (size_in_pixels(one, short_side) for one in size)
     return low, high  # type: ignore[return-value]
+
+
+class _Parts(NamedTuple):
+    """Of a method's name; of one that explains nothing, all but the first are empty."""
+
+    method: str
+    layer: str | None
+    use: str
+
+
+def _parts(name: str) -> _Parts:
+    # A layer's name may have neither sign in it: they are the names of Python's attributes.
+    before, _, use = name.partition("@")
+    method, colon, layer = before.partition(":")
+    return _Parts(method, layer if colon else None, use)
+
+
+def _unlayered(name: str) -> str:
+    """A method's name without its layer."""
+    method, _, use = _parts(name)
+    return f"{method}@{use}"
+
+
+def _matching(pattern: str, known: Sequence[str]) -> list[str]:
+    """Names that a pattern means."""
+    layer = _parts(pattern).layer
+    if not layer:  # nor is a colon and nothing after it one
+        return [name for name in known if pattern == "all" or fnmatchcase(name, pattern)]
+    wanted, layered = _unlayered(pattern), _layered()
+    return [
+        f"{method}:{layer}@{use}"
+        for method, _, use in map(_parts, known)
+        if method in layered and fnmatchcase(f"{method}@{use}", wanted)
+    ]
+
+
+def _layered() -> tuple[str, ...]:
+    """Methods that look at one layer."""
+    from slidewin.saliency import CAM
+
+    return tuple(name for name, one in _explainers().items() if issubclass(one, CAM))
+
+
+def _check_layer(name: str, classifier: Classifier) -> None:
+    """Refuse a layer that the network has not, or that returns no map, before anything runs."""
+    from slidewin.classifier.module import ModuleClassifier
+    from slidewin.saliency.explainer import ALONE
+
+    method, layer, _ = _parts(name)
+    if layer is None or not isinstance(classifier, ModuleClassifier):
+        return
+    try:
+        with ALONE:
+            _explainers()[method](classifier, layer=layer).prepare()
+    except ArgumentError as error:
+        raise ArgumentError(f"methods: {name!r}: {error}") from error
 
 
 def _explainers() -> dict[str, Any]:
