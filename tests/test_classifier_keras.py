@@ -154,3 +154,8 @@ def test_the_fingerprint_is_that_of_weights_and_description():
     np.testing.assert_allclose(sent.predict_proba(PATCHES), classifier.predict_proba(PATCHES))
     model.layers[-1].bias.assign([1.0, 0.0, 0.0])
     assert classifier.fingerprint() != before
+
+
+def test_a_file_of_keras_is_to_be_opened_by_its_owner(tmp_path):
+    with pytest.raises(ArgumentError, match=r"m\.keras: .*keras\.saving\.load_model\(path\)"):
+        load_classifier(tmp_path / "m.keras", classes=LABELS)

@@ -132,6 +132,24 @@ def test_a_leak_between_given_splits_is_told(row_of):
         assert keep_together(rows) == rows
 
 
+def test_a_group_follows_the_split_that_another_table_gives_it(row_of):
+    rows = [
+        row_of(draw(0), "close_up", "train", group="Ada", by_lot=True),
+        row_of(draw(1), "photo", "val", group="Ada"),
+    ]
+    assert [row.split for row in keep_together(rows)] == ["val", "val"]
+
+
+def test_a_group_that_tables_tear_apart_is_told(row_of):
+    rows = [
+        row_of(draw(0), "close_up", "train", group="Ada"),
+        row_of(draw(1), "photo", "val", group="Ada"),
+        row_of(draw(2), "other", "val", group="Bo"),
+    ]
+    with pytest.warns(SlidewinWarning, match=r"1 groups .*: Ada\. Photos"):
+        assert keep_together(rows) == rows
+
+
 def test_no_leak_is_no_news(row_of):
     rows = [row_of(draw(0), "a"), row_of(draw(0), "b"), row_of(draw(1), "c", "val")]
     with warnings.catch_warnings():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -56,10 +58,12 @@ def test_windows_that_show_a_border_for_one_class_are_told():
     lesions = [disc(500, 250, 1), disc(STORED_DIAMETER + 4, STORED_DIAMETER // 2 + 2, 2)]
     shown = drawn_padding_auc(source_of(lesions), 2, n_windows=2000)
     assert shown is not None
-    assert shown > 0.52
+    assert abs(shown - 0.5) > 0.05  # less of a border is as good a hint as more
 
 
-def test_the_same_seed_measures_the_same():
-    source = source_of([disc(200, 60, 1), disc(120, 60, 2)])
-    once, again = (drawn_padding_auc(source, 2, n_windows=200) for _ in range(2))
-    assert once == again
+def test_borders_of_crops_are_seen():
+    """They tell lesions, some of which are shown in crops, from a background that never is."""
+    source = replace(source_of([disc(500, 250, 1)]), n_classes=2)
+    shown = drawn_padding_auc(source, 0, n_windows=2000)
+    assert shown is not None
+    assert shown > 0.55

@@ -16,7 +16,7 @@ from slidewin.output import write_png
 from slidewin.scene import draw_lesion, draw_skin
 from slidewin.training import read_table, train
 from slidewin.training.source import STORED_DIAMETER, Background, Lesion
-from slidewin.training.windows import WindowSource
+from slidewin.training.windows import MinedPlace, WindowSource
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,57 @@ def test_windows_on_a_lesion_have_it_in_the_middle_and_windows_beside_it_do_not(
         beside, label = source._beside_a_lesion(rng)
         assert label == 0
         assert beside[31:33, 31:33].mean() > 110
+
+
+def disc(side, *, label=1, diagnosis=""):
+    """A black disc in the middle of a white picture, green from 0.8 diameters off."""
+    image = np.full((side, side, 3), 255, np.uint8)
+    mask = np.zeros((side, side), np.uint8)
+    cv2.circle(mask, (side // 2, side // 2), STORED_DIAMETER // 2, 1, -1)
+    near = side // 2 - STORED_DIAMETER // 2 - int(0.8 * STORED_DIAMETER) - 2
+    if near > 0:
+        image[:near] = image[-near:] = image[:, :near] = image[:, -near:] = (0, 255, 0)
+    image[mask > 0] = 0
+    surroundings = Background(image, mask.astype(bool))
+    return Lesion(image, mask.astype(bool), label, surroundings, diagnosis=diagnosis)
+
+
+@pytest.mark.parametrize("where", ["middle", "inner", "near"])
+def test_a_picture_is_cropped_to_margins_that_have_nothing_to_do_with_it(where):
+    """So its own border never shows, and a class with little room shows what others show."""
+    source = source_of(disc(500), [])
+    rng = np.random.default_rng(0)
+    patches = [source._cropped(source._by_class[0], where, 4.0, rng) for _ in range(60)]
+    shown = [patch for patch in patches if patch is not None]
+    assert len(shown) > 20  # luck may ask for places that the crop leaves out
+    for patch in shown:
+        green = (patch[..., 1] > 200) & (patch[..., 0] < 100)
+        assert not green.any()
+        assert (patch[32, 32].mean() < 100) == (where != "near")
+
+
+def test_lesions_that_fill_their_picture_are_shown_mirrored():
+    source = source_of(disc(72), [])
+    rng = np.random.default_rng(0)
+    windows = [source._cropped(source._by_class[0], "middle", 2.0, rng) for _ in range(100)]
+    shown = [window for window in windows if window is not None]
+    assert shown
+    for window in shown:
+        assert window[32, 32].mean() < 100
+        assert np.mean(window[0] < 100) > 0  # the mirror image
+
+
+def test_places_mined_by_rare_lesions_are_not_swamped():
+    photo = disc(300).surroundings
+    lesions = [disc(300, diagnosis="rare"), *(disc(300, diagnosis="common") for _ in range(9))]
+    mined = [MinedPlace(photo, (50.0, 50.0), 40.0)] * 1000
+    mined += [MinedPlace(lesion.surroundings, (50.0, 50.0), 40.0) for lesion in lesions]
+    source = replace(source_of(lesions[0], [photo]), lesions=lesions, mined=mined)
+    rng = np.random.default_rng(0)
+    drawn = [source._any_mined(rng).photo for _ in range(400)]
+    # A half by lesions; of these a quarter of the rare diagnosis: roots of 1 and 9.
+    assert 0.4 < np.mean([picture is not photo for picture in drawn]) < 0.6
+    assert 0.08 < np.mean([picture is lesions[0].surroundings for picture in drawn]) < 0.18
 
 
 def test_no_window_overlaps_a_place_to_keep_clear_of():
@@ -222,6 +273,74 @@ def test_classes_are_named_once_and_others_than_those_that_are_there(data, named
         few(data, named=named)
 
 
+@pytest.fixture
+def two_in_one(tmp_path):
+    """A picture of two lesions, each outlined by a mask of its own; the rows of its table."""
+    image, masks = draw_skin((200, 300), random_state=0), []
+    for i, centre in enumerate([(100, 110), (100, 180)]):
+        image, mask = draw_lesion(image, centre=centre, diameter=50, random_state=i)
+        masks.append(mask)
+        write_png(tmp_path / f"mask{i}.png", mask.astype(np.uint8) * 255)
+    write_png(tmp_path / "two.png", image)
+    lines = [("file", "mask", "label"), *(("two.png", f"mask{i}.png", "mole") for i in range(2))]
+    with (tmp_path / "two.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(lines)
+    return masks, read_table(tmp_path / "two.csv", validation=0)
+
+
+def test_all_lesions_of_a_picture_are_kept_clear_of(two_in_one):
+    masks, (row, other) = two_in_one
+    lesion = Lesion.read(row, 1, context=2.0, others=[other.mask])
+    np.testing.assert_array_equal(lesion.surroundings.keep_clear, masks[0] | masks[1])
+    alone = Lesion.read(row, 1, context=2.0)
+    frame = (lesion.mask.shape[1], lesion.mask.shape[0])
+    deep = cv2.erode(masks[1].astype(np.uint8), np.ones((5, 5)))  # well inside the other lesion
+    deep = cv2.resize(deep, frame, interpolation=cv2.INTER_NEAREST) > 0
+    assert not deep[tuple(lesion.near.T)].any()
+    assert deep[tuple(alone.near.T)].any()
+
+
+def test_the_trainer_knows_the_lesions_that_share_a_picture(two_in_one, data, monkeypatch):
+    _, rows = two_in_one
+    seen = []
+    read = Lesion.read
+    monkeypatch.setattr(
+        Lesion,
+        "read",
+        lambda row, label, **more: seen.append((row, more)) or read(row, label, **more),
+    )
+    tables = [rows[0].file.parent / "two.csv", data / "lesions.csv"]
+    few_of = {"n_windows": 200, "n_drawn": 3, "epochs": 1, "rounds": 0, "calibrate": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SlidewinWarning)  # a threshold keeps no rule so soon
+        train(tables, [data / "photos"], **few_of)
+    assert [m.name for row, more in seen if row.file.name == "two.png" for m in more["others"]] == [
+        "mask1.png",
+        "mask0.png",
+    ]
+
+
+def test_labels_that_are_nowhere_are_told(data):
+    options = {"n_windows": 200, "rounds": 0, "calibrate": False}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SlidewinWarning)
+        few(data, rename={"mol": "mole"}, no_lesion=["mole"], **options)
+    said = " ".join(str(warning.message) for warning in caught)
+    assert "rename: no row has the label mol; found melanoma, mole" in said
+    # Lesions have that label, but it is for negatives.
+    assert "no_lesion: no row has the label mole; found no labels" in said
+
+
+def test_what_surrounds_lesions_is_mined_too(data, monkeypatch):
+    swept = []
+    monkeypatch.setattr(
+        "slidewin.training.recipe.mine", lambda _, photos, **__: swept.extend(photos) or []
+    )
+    few(data)
+    masked = [photo for photo in swept if photo.keep_clear is not None and photo.skin is not None]
+    assert len(masked) >= 12  # the train split's lesions, and drawn ones
+
+
 def test_unknown_distortions_are_named(data):
     with pytest.raises(ArgumentError, match="found rain; known are hair"):
         few(data, distortions=("rain",))
@@ -281,7 +400,8 @@ def test_the_shell_trains_too(data, tmp_path, capsys):
     assert main(arguments) == 0
     assert "melanoma" in load_classifier(out).classes_
     record = tmp_path / "model.training"
-    assert {file.name for file in record.iterdir()} >= {"about.json", "rounds.csv", "rounds.png"}
+    made = {file.name for file in record.iterdir()}
+    assert made == {"about.json", "rounds.csv", "rounds.png", "reliability.png"}
     assert (record / "rounds.csv").read_text().startswith("round,mined,loss,")
     assert main(arguments) == 2
     assert "--overwrite" in capsys.readouterr().err

@@ -12,7 +12,10 @@ from slidewin.classifier.scores import NetworkClassifier
 from slidewin.classifier.tensors import read_input
 from slidewin.errors import ClassifierError
 
-__all__ = ["KerasClassifier", "is_keras"]
+__all__ = ["KERAS_FILES", "KerasClassifier", "is_keras"]
+
+KERAS_FILES = (".keras", ".h5")
+"""Suffixes of saved models, which may hold code and are opened by their owner alone."""
 
 
 class KerasClassifier(NetworkClassifier):

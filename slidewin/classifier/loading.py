@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from slidewin.classifier.estimator import EstimatorClassifier
 from slidewin.classifier.function import FunctionClassifier
-from slidewin.classifier.keras import KerasClassifier, is_keras
+from slidewin.classifier.keras import KERAS_FILES, KerasClassifier, is_keras
 from slidewin.classifier.module import ModuleClassifier
 from slidewin.classifier.onnx import OnnxClassifier
 from slidewin.classifier.pickled import PICKLED, open_pickled
@@ -113,10 +113,16 @@ def load_classifier(
         if path.suffix.lower() in PICKLED:
             opened: Any = open_pickled(path, trusted=trusted)
             return load_classifier(opened, **given)
+        if path.suffix.lower() in KERAS_FILES:
+            raise ArgumentError(
+                f"{path}: a Keras model is given as an object, since its file may hold code: "
+                "load_classifier(keras.saving.load_model(path), classes=[...]), if you trust it"
+            )
     if source is None or isinstance(source, str | os.PathLike | Classifier):
         if given:
             raise ArgumentError(
-                f"{', '.join(given)}: a saved classifier has its own description; leave them out"
+                f"{', '.join(given)}: a saved classifier (.safetensors, .skops) has its own "
+                "description; leave them out"
             )
         if isinstance(source, Classifier):
             return source

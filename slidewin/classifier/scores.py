@@ -142,11 +142,11 @@ def _three(
 def calibrated(
     scores: NDArray[Any], temperature: float, bias: Sequence[float]
 ) -> NDArray[np.float64]:
-    """Probabilities (n, k) for logits, or logarithms of probabilities, (n, k)."""
+    """Probabilities (..., k) for logits, or logarithms of probabilities, (..., k)."""
     with np.errstate(invalid="ignore"):  # infinity becomes NaN, which predict_proba refuses
         shifted = scores / temperature + bias
-        powers = np.exp(shifted - shifted.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+        powers = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
+    probabilities: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
     return probabilities
 
 

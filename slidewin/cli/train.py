@@ -99,12 +99,12 @@ def _train(options: argparse.Namespace) -> int:
     if not options.overwrite:
         refuse_existing(options.output.parent, [options.output.name])
         refuse_existing(record, names)
-    make_folder(record)
     renamed = dict(pair.partition("=")[::2] for pair in options.rename)
     if not all(renamed.values()):
         raise ArgumentError(
             f"--rename {' '.join(options.rename)}: give pairs, such as MEL=melanoma"
         )
+    make_folder(record)
     classifier = train(
         options.lesions,
         options.negatives,

@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
+from slidewin.classifier.scores import calibrated
 from slidewin.errors import ArgumentError
 from slidewin.mask.tuned import affordable
 from slidewin.metrics import expected_calibration_error
@@ -37,9 +38,8 @@ class Calibration(NamedTuple):
         >>> Calibration(2.0, (0.0, 0.0)).apply(np.array([0.1, 0.9])).round(2)
         array([0.25, 0.75], dtype=float32)
         """
-        scores = _logarithm(probabilities) / self.temperature + self.bias
-        powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+        scores = calibrated(_logarithm(probabilities), self.temperature, self.bias)
+        return np.asarray(scores, np.float32)
 
 
 def fit_calibration(probabilities: Probabilities, labels: NDArray[np.integer[Any]]) -> Calibration:

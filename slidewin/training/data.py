@@ -1,6 +1,7 @@
 """What a training run has read and drawn, split into what is learned from and what is judged by."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slidewin.classifier.protocol import BACKGROUND
-from slidewin.errors import ArgumentError
+from slidewin.errors import ArgumentError, SlidewinWarning
 from slidewin.image import read_image
 from slidewin.training.drawn import draw_backgrounds, draw_lesions
 from slidewin.training.leaks import keep_together
@@ -78,17 +79,16 @@ def read_data(
     sources = [*lesions, *negatives, *photos]
     tables = read_tables(sources, group_column=group_column)
     sizes = [sum(map(len, tables[: len(lesions)])), sum(map(len, tables[: -len(photos) or None]))]
-    rows = [
-        replace(
-            row,
-            label=rename.get(row.label, row.label),
-            mask=None if row.label in no_lesion else row.mask,
-        )
-        for table in tables
-        for row in table
+    rows = [row for table in tables for row in table]
+    _warn_of_unknown("rename", rename, rows)
+    _warn_of_unknown("no_lesion", no_lesion, rows[sizes[0] : sizes[1]])
+    rows[sizes[0] : sizes[1]] = [
+        replace(row, mask=None if row.label in no_lesion else row.mask)
+        for row in rows[sizes[0] : sizes[1]]
     ]
     # All photos of lesions serve validation, wherever their table would have them.
     rows[sizes[1] :] = [replace(row, split="val", by_lot=False) for row in rows[sizes[1] :]]
+    rows = [replace(row, label=rename.get(row.label, row.label)) for row in rows]
     rows = keep_together(rows, n_jobs=n_jobs, verbose=verbose)
     of_lesions, of_negatives, of_photos = (
         rows[: sizes[0]],
@@ -108,9 +108,18 @@ def read_data(
     def column(row: Row) -> int:
         return classes.index(row.label if row.label in classes else OTHER_LESION)
 
+    masks: dict[Path, list[Path]] = {}
+    for row in of_lesions:
+        if row.mask is not None:
+            masks.setdefault(row.file, []).append(row.mask)
     pool = joblib.Parallel(n_jobs=n_jobs, prefer="threads")
     closeups = pool(
-        joblib.delayed(Lesion.read)(row, column(row), context=context)
+        joblib.delayed(Lesion.read)(
+            row,
+            column(row),
+            context=context,
+            others=[mask for mask in masks.get(row.file, ()) if mask != row.mask],
+        )
         for row in tqdm(of_lesions, "lesions", disable=not verbose)
     )
     grounds = pool(
@@ -200,6 +209,17 @@ def _require_all(
             f"split {split!r} has no images of {', '.join(missing) or 'negatives'}: some of each "
             "are needed in both splits. Add some; where the tables name no split, lots give one "
             "group in ten to 'val', so that few groups may leave it empty: name the split of some"
+        )
+
+
+def _warn_of_unknown(argument: str, labels: Collection[str], rows: Sequence[Row]) -> None:
+    known = sorted({row.label for row in rows if row.label})
+    if unknown := sorted(set(labels) - set(known)):
+        warnings.warn(
+            f"{argument}: no row has the label {', '.join(unknown)}; found "
+            f"{', '.join(known) or 'no labels'} in splits 'train' and 'val'",
+            SlidewinWarning,
+            stacklevel=2,
         )
 
 

@@ -141,6 +141,15 @@ def _light(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
     return np.asarray(np.clip(x + 0.5, 0, 255), np.uint8)
 
 
+def _shade(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
+    """Uneven light: the turn of a limb, folds, the shadow of something near."""
+    n = int(rng.integers(2, 5))
+    steps = rng.normal(0, 0.35 * strength, (n, n)).astype(np.float32)
+    size = (patch.shape[1], patch.shape[0])
+    light = np.exp(cv2.resize(steps, size, interpolation=cv2.INTER_CUBIC))
+    return np.asarray(np.clip(patch * light[:, :, None] + 0.5, 0, 255), np.uint8)
+
+
 def _noise(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
     grain = rng.standard_normal(patch.shape, np.float32) * np.float32(
         rng.uniform(1, 2 + 8 * strength)
@@ -164,6 +173,7 @@ _WAYS: dict[str, tuple[float, Distortion]] = {
     "lens": (0.30, _lens),
     "resolution": (0.25, _resolution),
     "blur": (0.30, _blur),
+    "shade": (0.35, _shade),
     "light": (1.00, _light),
     "noise": (0.50, _noise),
     "jpeg": (0.40, _jpeg),

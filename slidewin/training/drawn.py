@@ -1,5 +1,7 @@
 """What the trainer draws for itself: cloth, wood, skin, hands, lesions, known for what they are."""
 
+from dataclasses import replace
+
 import joblib
 import numpy as np
 
@@ -21,6 +23,8 @@ _PIECE = (256, 256)
 # Blots of the size at which a classifier sees a lesion, and up to three times that: sharp ones.
 _BLOTS = (24.0, 90.0)
 _MELANOMA_LIKE = "blots"
+# What photographed ones are called: under a name of their own they would pass for a rare diagnosis.
+_DIAGNOSES = {"melanoma": "melanoma", "mole": "nevus"}
 
 
 def draw_backgrounds(n: int, *, seed: tuple[int, ...], pool: joblib.Parallel) -> list[Background]:
@@ -71,8 +75,10 @@ def draw_lesions(n: int, *, columns: dict[str, int], seed: tuple[int, ...]) -> l
             image, mask = draw_lesion(
                 skin, centre=(96, 96), diameter=STORED_DIAMETER, random_state=rng, kind=kind
             )
-            lesions.append(Lesion.cut(image, mask.astype(np.uint8) * 255, column))
-    return [lesion for lesion in lesions if lesion]
+            lesion = Lesion.cut(image, mask.astype(np.uint8) * 255, column)
+            if lesion is not None:
+                lesions.append(replace(lesion, diagnosis=_DIAGNOSES[kind]))
+    return lesions
 
 
 def _hand(i: int, seed: tuple[int, ...]) -> Background:

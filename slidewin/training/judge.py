@@ -163,13 +163,18 @@ def padding_figures(
     n_windows: int,
     random_state: int,
 ) -> dict[str, float | None]:
-    """How well the picture's border alone tells a class: in close-ups, and in windows as drawn."""
-    figures = {}
+    """How well the picture's border alone tells a class: in close-ups, and in windows as drawn.
+
+    In windows as drawn, how well it tells lesions from the background too.
+    """
+    options = {"n_windows": n_windows, "random_state": random_state}
+    figures = {
+        f"auc_lesion_windows_{split}": drawn_padding_auc(source, 0, **options)
+        for split, source in sources.items()
+    }
     for column, name in enumerate(data.classes[2:], start=2):
         for split, source in sources.items():
-            drawn = drawn_padding_auc(
-                source, column, n_windows=n_windows, random_state=random_state
-            )
+            drawn = drawn_padding_auc(source, column, **options)
             figures[f"auc_{name}_close_ups_{split}"] = padding_auc(
                 data.lesions[split], column, context=source.context
             )

@@ -43,10 +43,10 @@ Thumbnails = NDArray[np.uint8]
 def keep_together(
     rows: Sequence[Row], *, n_jobs: int | None = None, verbose: bool = False
 ) -> list[Row]:
-    """Put near-identical images into one split, as far as their splits were drawn by lot.
+    """Put near-identical images, and those of one group, into one split.
 
-    Those drawn by lot go where the first of them is, or where a given split has one. Images of
-    one group stay together. Splits that a table gives are never changed.
+    Those whose split was drawn by lot go where the first of them is, or where a given split has
+    one. Splits that a table gives are never changed.
 
     Parameters
     ----------
@@ -70,15 +70,11 @@ def keep_together(
     Warns
     -----
     SlidewinWarning
-        If near-identical images are in two splits that the tables give.
+        If near-identical images, or images of one group, are in two splits that the tables give.
     """
     pairs = near_identical(rows, n_jobs=n_jobs, verbose=verbose)
     first: dict[str, int] = {}
-    mates = [
-        (first.setdefault(row.group, i), i)
-        for i, row in enumerate(rows)
-        if row.group and row.by_lot
-    ]
+    mates = [(first.setdefault(row.group, i), i) for i, row in enumerate(rows) if row.group]
     kept = list(rows)
     for cluster in _clusters(len(rows), [*pairs, *mates]):
         given = [i for i in cluster if not rows[i].by_lot]
@@ -87,6 +83,7 @@ def keep_together(
             if rows[i].by_lot:
                 kept[i] = replace(rows[i], split=split)
     _warn_of_leaks([(kept[i], kept[j]) for i, j in pairs if kept[i].split != kept[j].split])
+    _warn_of_groups(kept)
     return kept
 
 
@@ -245,6 +242,25 @@ def _warn_of_leaks(leaks: Sequence[tuple[Row, Row]]) -> None:
         f"{len(leaks)} pairs of near-identical images are in two splits, so that figures come out "
         f"too good: {named}{more}. Give both images of a pair one split, leave one out, or leave "
         "the column 'split' empty: lots keep such images together",
+        SlidewinWarning,
+        stacklevel=3,
+    )
+
+
+def _warn_of_groups(rows: Sequence[Row]) -> None:
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        if row.group:
+            splits.setdefault(row.group, set()).add(row.split)
+    torn = [name for name, its in splits.items() if len(its) > 1]
+    if not torn:
+        return
+    more = f" and {len(torn) - _NAMED} more" if len(torn) > _NAMED else ""
+    warnings.warn(
+        f"{len(torn)} groups (patients or lesions) have images in two splits, so that figures may "
+        f"come out too good: {', '.join(torn[:_NAMED])}{more}. Photos for validation count as "
+        "'val'. Leave the column 'split' empty, and lots keep a group together; or, if these are "
+        "different patients by one name, name them apart",
         SlidewinWarning,
         stacklevel=3,
     )

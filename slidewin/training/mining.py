@@ -38,7 +38,7 @@ def mine(
     stride: float = 1.0,
     verbose: bool = False,
 ) -> list[MinedPlace]:
-    """Sweep photos without lesions for the windows that look most like one.
+    """Sweep photos for the windows that look most like a lesion where there is none.
 
     Left out are windows that a photo's border cuts, windows that overlap a place to keep clear of,
     windows that overlap one of a higher score, and near-duplicates: a print repeats itself.

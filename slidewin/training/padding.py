@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from slidewin.training.source import STORED_DIAMETER, Background, Lesion
+from slidewin.training.source import Background, Lesion
 from slidewin.training.windows import WindowSource
 
 __all__ = ["drawn_padding_auc", "padding_auc", "share_outside"]
@@ -22,6 +22,7 @@ _PER_CLASS = 300  # lesions that stand for a class
 _BORDER = 2  # painted, in pixels of the stored picture
 _SKIN, _GREEN = (200, 100, 200), (0, 255, 0)
 _GRAIN = 8
+_GROUND = 512  # px, about as large as photos are
 
 
 def padding_auc(lesions: Sequence[Lesion], column: int, *, context: float) -> float | None:
@@ -64,17 +65,17 @@ def drawn_padding_auc(
     """Tell a class from other lesions by how much of the picture's border its windows show.
 
     The windows are those that `source` draws, of the same outlines, but of pictures painted in
-    one colour with a border in another: all that runs over the border shows, also where a picture
-    goes on as its mirror image, or where a lesion laid on other skin is cut short.
+    one colour, with another colour at their border and beyond: all shows that runs over a border,
+    that of a crop too, or where a lesion laid on other skin is cut short.
 
     Parameters
     ----------
     source : WindowSource
-        No more than 300 lesions of each class are taken.
+        No more than 300 lesions of each class are taken, and no mined places.
     column : int
-        Column of the class.
+        Column of the class; 0 tells windows on any lesion from those of the background.
     n_windows : int
-        Windows drawn, of which those on a lesion count.
+        Windows drawn, of which but for column 0 those on a lesion count.
     random_state : int
         Seed.
 
@@ -84,7 +85,7 @@ def drawn_padding_auc(
         ROC AUC in 0 to 1; None without lesions of the class, or of others.
     """
     rng = np.random.default_rng(random_state)
-    skin = _painted((3 * STORED_DIAMETER, 3 * STORED_DIAMETER), rng)
+    skin = _painted((_GROUND, _GROUND), rng)
     ground = Background(skin, skin=np.ones(skin.shape[:2], bool))
     lesions = [
         replace(lesion, image=_framed(_painted(lesion.mask.shape, rng)), surroundings=ground)
@@ -92,12 +93,20 @@ def drawn_padding_auc(
         for lesion in _some([x for x in source.lesions if x.label == label], rng)
     ]
     painted = replace(
-        source, lesions=lesions, backgrounds=[ground], drawn=[], mined=[], distortions=()
+        source,
+        lesions=lesions,
+        backgrounds=[ground],
+        drawn=[],
+        mined=[],
+        distortions=(),
+        beyond=_GREEN,
     )
     patches, labels = painted.draw(n_windows, rng)
-    shown = patches[labels > 0].astype(np.int16)
+    if column:
+        patches, labels = patches[labels > 0], labels[labels > 0] == column
+    shown = patches.astype(np.int16)
     green = 2 * shown[..., 1] > shown[..., 0] + shown[..., 2]
-    return _auc(labels[labels > 0] == column, green.mean(axis=(1, 2)))
+    return _auc(labels > 0, green.mean(axis=(1, 2)))
 
 
 def share_outside(lesion: Lesion, half: float) -> float:

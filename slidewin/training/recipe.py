@@ -66,10 +66,10 @@ def train(
     """Train a classifier on close-ups of lesions and on photos without any.
 
     It is fitted to windows drawn from both; then, round by round, swept over the photos without
-    lesions and fitted on, with what it took for a lesion there among the windows. After the last
-    round a network's head is fitted once more to tell lesions from one another. At the end it is
-    swept over whole photos of the validation split, to calibrate its probabilities and to choose
-    its thresholds.
+    lesions, and over what surrounds the lesions, and fitted on, with what it took for a lesion
+    there among the windows. After the last round a network's head is fitted once more to tell
+    lesions from one another. At the end it is swept over whole photos of the validation split, to
+    calibrate its probabilities and to choose its thresholds.
 
     Parameters
     ----------
@@ -82,7 +82,8 @@ def train(
         The default network, or colours and textures for a gradient boosting of trees, which is
         fitted within a minute.
     named : sequence of str
-        Labels that are classes of their own. All others together are ``"other_lesion"``.
+        Labels that are classes of their own. All others together are ``"other_lesion"``; so are all
+        lesions where no picture has a label.
     rename : mapping of str to str, optional
         Other words for labels, such as ``{"MEL": "melanoma"}``.
     no_lesion : sequence of str
@@ -92,7 +93,7 @@ def train(
     context : float
         Window side over lesion diameter.
     rounds : int
-        Rounds of mining hard negatives; 0 for none.
+        Rounds of mining hard negatives, in photos without lesions and round lesions; 0 for none.
     n_windows : int, optional
         Windows drawn before each fit, 12 kB of memory each; by default 120 000 for a network and
         16 000 for features.
@@ -133,7 +134,9 @@ def train(
     -----
     SlidewinWarning
         If nearly the same image is in two splits (those of ``test`` are not opened, so not
-        compared), probabilities cannot be calibrated, or no threshold keeps the rule.
+        compared), or one group is in two splits that tables give; if `rename` or `no_lesion` has a
+        label that is nowhere; if probabilities cannot be calibrated, or no threshold keeps the
+        rule.
 
     Examples
     --------
@@ -239,7 +242,8 @@ def learn(
         if verbose:
             tqdm.write(", ".join(f"{name} {value}" for name, value in point.items()))
         if number < rounds:
-            hard = [*data.negatives["train"], *data.drawn["train"]]
+            around = [lesion.surroundings for lesion in data.lesions["train"]]
+            hard = [*data.negatives["train"], *data.drawn["train"], *around]
             mined += mine(classifier, hard, known=mined, verbose=verbose)
     refit = refit_head(
         classifier, sources, n_windows=min(n_windows, _REFIT_WINDOWS), random_state=random_state

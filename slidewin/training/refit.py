@@ -347,5 +347,6 @@ def _correlation(is_class: NDArray[np.bool_], score: Floats, padding: Floats) ->
 
 def _told(figures: Mapping[str, Mapping[str, float | None]]) -> float:
     """How well classes are told apart on average; as close-ups come, where no stratum has all."""
-    aucs = [x["auc_close_ups_padding_balanced"] or x["auc_close_ups"] for x in figures.values()]
+    balanced, plain = "auc_close_ups_padding_balanced", "auc_close_ups"
+    aucs = [x[plain] if x[balanced] is None else x[balanced] for x in figures.values()]
     return float(np.mean([auc for auc in aucs if auc is not None]))

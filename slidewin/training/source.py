@@ -1,5 +1,6 @@
 """What the trainer learns from: lesions with their outlines, and photos without lesions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -106,6 +107,10 @@ class Lesion:
         The whole picture, the lesion to be kept clear of.
     diameter : float
         Of the disc with the mask's area, in pixels of ``image``.
+    diagnosis : str
+        As its table has it.
+    others : ndarray of shape (h, w), bool, or None
+        All lesions of the picture, if there are others.
     """
 
     image: NDArray[np.uint8]
@@ -114,12 +119,16 @@ class Lesion:
     surroundings: Background
     diameter: float = STORED_DIAMETER
     diagnosis: str = ""
+    others: NDArray[np.bool_] | None = None
 
     @classmethod
-    def read(cls, row: Row, label: int, *, context: float) -> "Lesion | None":
+    def read(
+        cls, row: Row, label: int, *, context: float, others: Sequence[Path] = ()
+    ) -> "Lesion | None":
         """Read a lesion; without a mask, it is taken to be the middle of a close-up.
 
-        Returns None for a lesion too small to learn from.
+        Masks of `others` in the same picture are kept clear of, too. Returns None for a lesion too
+        small to learn from.
         """
         image = read_image(row.file)
         h, w = image.shape[:2]
@@ -129,11 +138,19 @@ class Lesion:
             cv2.circle(mask, (w // 2, h // 2), radius, 255, -1)
         else:
             mask = read_mask(row.mask, (h, w))
-        lesion = cls.cut(image, mask, label)
+        elsewhere = [read_mask(other, (h, w)) for other in others]
+        lesion = cls.cut(image, mask, label, others=elsewhere)
         return None if lesion is None else replace(lesion, diagnosis=row.label)
 
     @classmethod
-    def cut(cls, image: NDArray[np.uint8], mask: NDArray[np.uint8], label: int) -> "Lesion | None":
+    def cut(
+        cls,
+        image: NDArray[np.uint8],
+        mask: NDArray[np.uint8],
+        label: int,
+        *,
+        others: Sequence[NDArray[np.uint8]] = (),
+    ) -> "Lesion | None":
         """Take the lesion under a mask of 0 and 255, or None if it is too small to learn from."""
         h, w = mask.shape
         diameter = 2 * np.sqrt(np.count_nonzero(mask > 127) / np.pi)
@@ -142,11 +159,13 @@ class Lesion:
         scale = STORED_DIAMETER / diameter
         size = (max(1, round(w * scale)), max(1, round(h * scale)))
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        every = np.maximum.reduce([mask, *others])
         return cls(
             image=np.asarray(cv2.resize(image, size, interpolation=way), np.uint8),
             mask=np.asarray(cv2.resize(mask, size, interpolation=way)) > 127,
             label=label,
-            surroundings=Background.all_skin(image, mask),
+            surroundings=Background.all_skin(image, every),
+            others=np.asarray(cv2.resize(every, size, interpolation=way)) > 127 if others else None,
         )
 
     @cached_property
@@ -172,7 +191,10 @@ class Lesion:
     def near(self) -> NDArray[np.intp]:
         """Pixels (n, 2) just off the lesion: windows centred there count as background."""
         d = self.outer_distance / self.diameter
-        return np.argwhere((d >= 0.15) & (d <= 0.75))
+        beside = (d >= 0.15) & (d <= 0.75)
+        if self.others is not None:
+            beside &= ~self.others
+        return np.argwhere(beside)
 
     @cached_property
     def skin_colour(self) -> NDArray[np.float32]:
@@ -190,8 +212,8 @@ class Lesion:
         return bool(np.count_nonzero(edge) < 0.1 * self.diameter)
 
     @cached_property
-    def _margins(self) -> NDArray[np.float64]:
-        """Room between the lesion and the picture's top, left, bottom and right border."""
+    def margins(self) -> NDArray[np.float64]:
+        """Pixels (4,) between the lesion and the picture's top, left, bottom and right border."""
         places = np.argwhere(self.mask)
         return np.concatenate([places.min(axis=0), self.mask.shape - places.max(axis=0) - 1.0])
 
@@ -206,4 +228,4 @@ class Lesion:
             Half of the window's diagonal, in pixels of ``image``.
         """
         room = np.concatenate([centre, np.array(self.mask.shape) - centre])
-        return bool(np.all(reach - room <= np.maximum(self._margins, 0)))
+        return bool(np.all(reach - room <= np.maximum(self.margins, 0)))

@@ -7,9 +7,10 @@ in which it is far too small, which a finer level sees better; and so is a lesio
 but skin.
 
 Windows that run over the picture's border give the class away, since melanomas fill the frame more
-often: a lesion is shown in its own picture only where there is room, and otherwise cut out and laid
-on other skin, in the same proportion and at the same sizes for every class. And dermoscopy is not
-photography: all windows pass through :mod:`slidewin.training.distort`.
+often. So a lesion is shown in one of three ways, in the same proportion and at the same sizes for
+every class: in its own picture where there is room; in its own picture cropped to margins that are
+drawn before the lesion is, which must have them, and mirrored beyond; or cut out and laid on other
+skin. And dermoscopy is not photography: all windows pass through :mod:`slidewin.training.distort`.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,12 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidewin.scene.laid import luma_and_skin
+from slidewin.training.cut import Centre, cut, lay
 from slidewin.training.distort import DISTORTIONS, distort
 from slidewin.training.source import STORED_DIAMETER, Background, Lesion
 
 __all__ = ["KINDS", "MinedPlace", "WindowSource"]
 
 Patch = NDArray[np.uint8]
+Where = Literal["middle", "inner", "near"]
 
 KINDS = {
     "lesion": 0.40,
@@ -39,12 +42,16 @@ KINDS = {
 """Kinds of window and their shares; all but the first are background."""
 CONTEXT_NEGATIVES = "lesion on no skin"
 MINED = "mined"
-_MINED_SHARE = 0.20  # of all windows, once there are mined ones
+_MINED_SHARE = 0.25  # of all windows, once there are mined ones
+_MINED_BY_LESIONS = 0.5  # share of those from lesions' own pictures
 _DRAWN = 0.5  # share of drawn ones among the backgrounds
 _LESION_SCALES = (0.65, 1.6)
 _TOO_SMALL = (0.15, 0.42)
 _CENTRED = 0.5  # share of lesions shown about their middle, as the sweep's best window shows them
-_IN_PLACE = 0.5  # share of lesions shown in their own picture
+_IN_PLACE, _CROPPED = 0.3, 0.3  # shares of lesions shown in their own picture; others are laid
+# Between the lesion and a side of a cropped picture, in diameters; a margin below 0 cuts it.
+_LEAST_MARGIN, _NEAR_MARGIN, _FAR_MARGIN = -0.1, 0.4, 0.8
+_FITTING = 3  # lesions that fit a crop, of which the tightest is shown: roomy ones fit them all
 _OTHER_PICTURES_SKIN = 0.4  # share of lesions laid on the skin of another lesion's picture
 # Windows of background photos show between 24 px and half of the photo's short side.
 _SMALLEST_BACKGROUND_WINDOW = 24
@@ -55,7 +62,7 @@ _TRIES = 30
 
 @dataclass(frozen=True, eq=False)
 class MinedPlace:
-    """A window of a photo without lesions that a classifier took for one, in photo pixels."""
+    """A window without a lesion that a classifier took for one, in pixels of its photo."""
 
     photo: Background
     centre: tuple[float, float]
@@ -73,13 +80,18 @@ class WindowSource:
     drawn : sequence of Background
         Drawn backgrounds, of which one may want many beside a few photos.
     mined : sequence of MinedPlace
-        Hard negatives, if any have been mined.
+        Hard negatives, if any have been mined. If some are in lesions' own pictures, half of those
+        shown are drawn from these, lesion by lesion, lest pictures of a common kind swamp those of
+        a rare one; the other half is drawn from all.
     n_classes, input_size, context
         As the classifier to be trained has them.
     distortions : collection of str
         Which of :data:`slidewin.training.distort.DISTORTIONS` may happen to a window.
     context_negatives : bool
         Whether lesions are laid on what is no skin, as background.
+    beyond : (int, int, int), optional
+        Colour of what lies beyond a picture's border, to measure how much of it shows; by default
+        its mirror image does.
     """
 
     lesions: Sequence[Lesion]
@@ -91,7 +103,9 @@ class WindowSource:
     mined: Sequence[MinedPlace] = ()
     distortions: Collection[str] = DISTORTIONS
     context_negatives: bool = True
+    beyond: tuple[int, int, int] | None = None
     _by_class: list["_Group"] = field(init=False)
+    _mined_in: dict[Background, list[MinedPlace]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Index the lesions by class."""
@@ -100,6 +114,12 @@ class WindowSource:
             by_class[lesion.label].setdefault(lesion.diagnosis, []).append(lesion)
         groups = [_Group.of(list(group.values())) for group in by_class if group]
         object.__setattr__(self, "_by_class", groups)
+        pictures = {lesion.surroundings for lesion in self.lesions}
+        mined_in: dict[Background, list[MinedPlace]] = {}
+        for place in self.mined:
+            if place.photo in pictures:
+                mined_in.setdefault(place.photo, []).append(place)
+        object.__setattr__(self, "_mined_in", mined_in)
 
     def shares(self) -> dict[str, float]:
         """Share of each kind of window, in all 1."""
@@ -145,13 +165,15 @@ class WindowSource:
     def _any_scale(
         self, rng: np.random.Generator, sizes: tuple[float, float] = _LESION_SCALES
     ) -> float:
-        """Stored pixels of a lesion for one pixel of its window."""
-        relative = np.exp(rng.uniform(*np.log(sizes)))
+        return self._scale(np.exp(rng.uniform(*np.log(sizes))))
+
+    def _scale(self, relative: float) -> float:
+        """Stored pixels for one of the window, in which a lesion has this size, 1 the nominal."""
         return float(STORED_DIAMETER / (relative * self.input_size / self.context))
 
     def _lesion(self, rng: np.random.Generator) -> tuple[Patch, int]:
         group = self._any_class(rng)
-        where: Literal["middle", "inner"] = "middle" if rng.random() < _CENTRED else "inner"
+        where: Where = "middle" if rng.random() < _CENTRED else "inner"
         return self._around(group, where, self._any_scale(rng), rng), group.label
 
     def _beside_a_lesion(self, rng: np.random.Generator) -> tuple[Patch, int]:
@@ -162,22 +184,39 @@ class WindowSource:
         return self._around(self._any_class(rng), "inner", scale, rng), 0
 
     def _mined(self, rng: np.random.Generator) -> tuple[Patch, int]:
-        place = self.mined[int(rng.integers(len(self.mined)))]
+        place = self._any_mined(rng)
         # Windows are known by their edges, pictures by the centres of their pixels.
         row, col = np.add(place.centre, rng.normal(0, 0.04 * place.side, 2)) - 0.5
         scale = place.side / self.input_size * np.exp(rng.normal(0, 0.1))
         return self._cut(place.photo.image, (row, col), scale, rng), 0
 
+    def _any_mined(self, rng: np.random.Generator) -> MinedPlace:
+        places: Sequence[MinedPlace] = ()
+        if self._mined_in and rng.random() < _MINED_BY_LESIONS:
+            for _ in range(_TRIES):
+                picture = self._any_class(rng).any_lesion(rng).surroundings
+                if places := self._mined_in.get(picture, ()):
+                    break
+        places = places or self.mined
+        return places[int(rng.integers(len(places)))]
+
     def _around(
         self,
         group: "_Group",
-        where: Literal["middle", "inner", "near"],
+        where: Where,
         scale: float,
         rng: np.random.Generator,
     ) -> Patch:
         """A window centred inside or beside some lesion of a class, in its place or laid."""
         # Way and scale come first and the lesion must suit them, so they tell nothing of it.
-        in_place = rng.random() < _IN_PLACE
+        way = rng.random()
+        in_place = way < _IN_PLACE
+        # Of a far larger window a crop would leave nothing but mirror images.
+        near_enough = scale <= self._scale(_LESION_SCALES[0])
+        if near_enough and _IN_PLACE <= way < _IN_PLACE + _CROPPED:
+            patch = self._cropped(group, where, scale, rng)
+            if patch is not None:
+                return patch
         last = None
         for _ in range(_TRIES):
             lesion = group.any_lesion(rng)
@@ -188,11 +227,37 @@ class WindowSource:
             if in_place and lesion.has_room(centre, scale * self.input_size / np.sqrt(2)):
                 return self._cut(lesion.image, centre, scale, rng)
             if not in_place and lesion.is_whole:
-                return self._lay(lesion, centre, scale, self._ground_of_skin(rng), rng)
+                return lay(lesion, centre, scale, self._ground_of_skin(rng), rng)
             last = lesion, centre
         if last is None:  # lesions that fill their pictures have nothing beside them
             return self._skin(rng)[0]
-        return self._lay(*last, scale, self._ground_of_skin(rng), rng)
+        return lay(*last, scale, self._ground_of_skin(rng), rng)
+
+    def _cropped(
+        self, group: "_Group", where: Where, scale: float, rng: np.random.Generator
+    ) -> Patch | None:
+        """A window of a lesion's own picture, cropped near the lesion and mirrored beyond."""
+        n_near = rng.integers(5)
+        near = rng.uniform(_LEAST_MARGIN, rng.uniform(_LEAST_MARGIN, _NEAR_MARGIN), n_near)
+        far = rng.uniform(_NEAR_MARGIN, _FAR_MARGIN, 4 - n_near)
+        margins = STORED_DIAMETER * rng.permutation(np.concatenate([near, far]))
+        fitting: list[tuple[Lesion, NDArray[np.float64]]] = []
+        for _ in range(_TRIES):
+            lesion = group.any_lesion(rng)
+            room = lesion.margins - margins
+            if room.min() >= 0 and len(getattr(lesion, where)):
+                fitting.append((lesion, room))
+                if len(fitting) == _FITTING:
+                    break
+        for lesion, room in sorted(fitting, key=lambda fit: float(fit[1].sum())):
+            centres = getattr(lesion, where)
+            row, col = centres[rng.integers(len(centres))]
+            top, left = room[:2].astype(int)
+            bottom, right = np.subtract(lesion.mask.shape, room[2:].astype(int))
+            if top <= row < bottom and left <= col < right:
+                crop = lesion.image[top:bottom, left:right]
+                return self._cut(crop, (row - top, col - left), scale, rng)
+        return None
 
     def _skin(self, rng: np.random.Generator) -> tuple[Patch, int]:
         """Skin from the same picture as a lesion, so that the picture does not tell."""
@@ -243,63 +308,20 @@ class WindowSource:
         if ground is None:
             return self._background(rng)
         group = self._any_class(rng)
-        lesion = group.any_lesion(rng)
+        for _ in range(_TRIES):
+            # As on skin: one that its picture's border cuts would tell itself by the cut.
+            if (lesion := group.any_lesion(rng)).is_whole:
+                break
         centre = lesion.inner[rng.integers(len(lesion.inner))]
-        return self._lay(lesion, centre, self._any_scale(rng), ground, rng), 0
+        return lay(lesion, centre, self._any_scale(rng), ground, rng), 0
+
+    def _cut(self, image: Patch, centre: Centre, scale: float, rng: np.random.Generator) -> Patch:
+        return cut(image, centre, scale, self.input_size, rng, beyond=self.beyond)
 
     def _ground_of_skin(self, rng: np.random.Generator) -> Patch:
         other_picture = rng.random() < _OTHER_PICTURES_SKIN
         ground = None if other_picture else self._ground(rng, skin=True)
         return self._skin(rng)[0] if ground is None else ground
-
-    def _lay(
-        self,
-        lesion: Lesion,
-        centre: NDArray[np.intp],
-        scale: float,
-        ground: Patch,
-        rng: np.random.Generator,
-    ) -> Patch:
-        """Colour the ground as the lesion colours its own skin."""
-        matrix = _affine((centre[0], centre[1]), scale, self.input_size, rng)
-        size = (self.input_size, self.input_size)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        # Warping samples points: average first, lest it alias.
-        sigma = max(rng.uniform(0.5, 2.5), 0.5 * scale)
-        cover = cv2.GaussianBlur(lesion.mask.astype(np.float32), (0, 0), sigma)
-        cover = cv2.warpAffine(cover, matrix, size, flags=flags)[:, :, None]
-        image = lesion.image if scale <= 1.5 else cv2.blur(lesion.image, (round(scale),) * 2)
-        image = cv2.warpAffine(image, matrix, size, flags=flags)
-        ratio = np.minimum(image / lesion.skin_colour, 1.6)
-        laid = ground * (1 + cover * rng.uniform(0.75, 1.0) * (ratio - 1))
-        return np.asarray(np.clip(laid + 0.5, 0, 255), np.uint8)
-
-    def _cut(
-        self,
-        image: Patch,
-        centre: tuple[float, ...] | NDArray[np.intp],
-        scale: float,
-        rng: np.random.Generator,
-    ) -> Patch:
-        """Cut a window of ``input_size * scale`` pixels at any angle, mirrored at the border."""
-        matrix = _affine((centre[0], centre[1]), scale, self.input_size, rng)
-        if scale > 1.5:  # warping samples points: average first, lest it alias
-            half = scale * self.input_size * 0.75
-            r0, c0 = (max(0, int(x - half)) for x in centre)
-            r1, c1 = (int(x + half) + 1 for x in centre)
-            blurred = cv2.blur(image[r0:r1, c0:c1], (round(scale), round(scale)))
-            image = np.asarray(blurred, np.uint8)
-            matrix = matrix - np.array([[0, 0, c0], [0, 0, r0]])
-        return np.asarray(
-            cv2.warpAffine(
-                image,
-                matrix,
-                (self.input_size, self.input_size),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REFLECT_101,
-            ),
-            np.uint8,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,17 +363,6 @@ class _Place:
         if self.skin_share is not None:
             return self.skin_share == 0
         return _share_of_skin_colour(self.patch) <= _NO_SKIN_SHARE
-
-
-def _affine(
-    centre: tuple[float, float], scale: float, size: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Matrix from window to picture: turned and mirrored at random about ``centre``."""
-    angle = rng.uniform(0, 2 * np.pi)
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    turn[:, 0] *= rng.choice((-1, 1))
-    middle = np.array([centre[1], centre[0]])
-    return np.column_stack([turn, middle - turn @ np.full(2, (size - 1) / 2)])
 
 
 def _share_of_skin_colour(patch: Patch) -> float:
