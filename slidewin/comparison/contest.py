@@ -67,7 +67,9 @@ def compare(
         colon: ``"grad-cam:19@levels"``.
     own : mapping of str to localiser, optional
         Others' methods by name: whatever has ``localize(photo)``, which returns a
-        :class:`slidewin.HeatMap`. They travel to other processes, and so must pickle.
+        :class:`slidewin.HeatMap`. They travel to other processes, and so must pickle. Their maps
+        are computed anew when what they hold or the source of their class has changed; of a change
+        elsewhere, as in a function that they call, nothing is known: give them another name then.
     validation : path or sequence of Sample, optional
         Other photos, with lesions and without, of which scales, thresholds and the gate are chosen.
         Without them the figures that need these are absent, and the table says so.
@@ -186,7 +188,9 @@ def compare(
         verbose=verbose,
     )
     scored = score_maps(made, chosen, samples, held, n_jobs=n_jobs, verbose=verbose)
-    rows = make_rows(made, scored, chosen, samples, n_draws=n_draws, random_state=random_state)
+    rows = make_rows(
+        made, scored, chosen, samples, held, n_draws=n_draws, random_state=random_state
+    )
     rows_sorted = sort_rows(rows)
     told = {
         "classifier": classifier.fingerprint(),
@@ -209,7 +213,7 @@ def compare(
     compared = Comparison(
         rows_sorted,
         (
-            *how_done(scored, samples, made, chosen, target=setup.target),
+            *how_done(scored, samples, held, made, chosen, target=setup.target),
             *verdict(rows_sorted),
         ),
         told,

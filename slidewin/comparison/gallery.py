@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from slidewin.comparison.results import NOTHING
 from slidewin.comparison.run import Run
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.variants import Scale, vary
@@ -94,6 +95,6 @@ class Gallery:
             return result.refused
         pixels = result.heatmap.to_pixels()
         if method not in self._scales:
-            return "nothing was assessed"
+            return NOTHING
         varied = vary(pixels, self._scales[method], np.zeros(pixels.shape, np.bool_), passes=None)
         return varied.get("scaled", pixels)

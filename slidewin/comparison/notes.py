@@ -15,7 +15,13 @@ _MOST_LABELS = 8  # that a note names
 
 
 def how_done(
-    scored: Scored, samples: Sequence[Sample], made: Run, methods: Sequence[str], *, target: str
+    scored: Scored,
+    samples: Sequence[Sample],
+    validation: Sequence[Sample],
+    made: Run,
+    methods: Sequence[str],
+    *,
+    target: str,
 ) -> list[str]:
     """How it was done, and what is missing and why."""
     n_lesions = sum(scored.lesions.values())
@@ -23,9 +29,19 @@ def how_done(
     groups = len({sample.group or sample.name for sample in samples})
     notes = [
         f"{len(samples)} photos, {len(samples) - free} with {n_lesions} lesions and {free} "
-        f"without; 95 % intervals by {groups} groups.",
+        "without; "
+        + (
+            f"95 % intervals by {groups} groups."
+            if groups > 1
+            else "of one group: no intervals, nor by how much the sweep is ahead."
+        ),
         f"All on the same pixels: {scored.ignored:.1%} left out, which some method did not assess "
-        "or the data set says to ignore.",
+        "or the data set says to ignore"
+        + (
+            f"; of lesions that lie wholly there, {scored.unseen}, none counts."
+            if scored.unseen
+            else "."
+        ),
     ]
     if n_lesions:
         labels = Counter(one.label for one in samples if one.label and scored.lesions[one.name])
@@ -57,6 +73,17 @@ def how_done(
             "thresholds (Dice), scales (99.9th percentile)"
             + ("." if scored.gate is None else f", and the gate, {scored.gate:.3f} (Youden).")
         )
+        did = {
+            method: sum(
+                not made.result(method, one.name, with_map=False).refused for one in validation
+            )
+            for method in methods
+        }
+        if fewer := [f"{m} of {n}" for m, n in did.items() if 0 < n < len(validation)]:
+            notes.append(
+                f"Methods that refused some of these {len(validation)} are chosen for on fewer: "
+                f"{', '.join(fewer)}."
+            )
     results = {
         (method, sample.name): made.result(method, sample.name, with_map=False)
         for method in methods
@@ -70,7 +97,7 @@ def how_done(
     if costs := [result.cost for result in results.values() if result.cost is not None]:
         threads, at_once = ({getattr(c, name) for c in costs} for name in ("threads", "at_once"))
         notes.append(
-            f"Costs in a fresh process for each method, of {_span(threads)} threads, "
+            f"Costs in a fresh process for each method, of {_span(threads, 'thread')}, "
             f"{_span(at_once)} at once: median of the photos after the first, and the largest "
             "memory beyond the idle process's with the classifier loaded; in it are the libraries "
             "that a method imports, such as captum and torchcam."
@@ -79,14 +106,19 @@ def how_done(
 
 
 def verdict(rows: Sequence[Row]) -> list[str]:
-    """The best that is not the sweep, and wherever the sweep is behind."""
+    """The best that is not the sweep, and wherever the sweep is behind.
+
+    Figures of fewer photos are not set beside those of all: what refused some has lines of its own.
+    """
     notes = []
+    whole = [row for row in rows if row.is_whole]
+    part = [row for row in rows if row.photos and not row.is_whole]
     for kind, words in (
         ("explanation", "explanation"),
         ("attention", "attention"),
         ("baseline",) * 2,
     ):
-        of_kind = [row for row in rows if row.kind == kind and "froc_luna16" in row.sweep_ahead]
+        of_kind = [row for row in whole if row.kind == kind and "froc_luna16" in row.sweep_ahead]
         if of_kind:
             best = of_kind[0]
             value, low, high = best.sweep_ahead["froc_luna16"]
@@ -95,6 +127,17 @@ def verdict(rows: Sequence[Row]) -> list[str]:
                 f"{best.figures['froc_luna16']:.3f}; the sweep is ahead by {value:+.3f} "
                 f"[{low:+.3f}, {high:+.3f}]."
             )
+    notes += _losses(whole, "the sweep loses")
+    if part:
+        did = dict.fromkeys(f"{row.method} ({row.did})" for row in part)
+        notes.append(f"Not of all photos, and so not ranked with the others: {', '.join(did)}.")
+    notes += _losses(part, "on the photos that both did, the sweep loses")
+    return notes
+
+
+def _losses(rows: Sequence[Row], words: str) -> list[str]:
+    """For each figure in which the sweep is behind any of the rows, those rows, and by how much."""
+    notes = []
     for figure in PAIRED:
         behind = [
             (row, row.sweep_ahead[figure])
@@ -107,10 +150,11 @@ def verdict(rows: Sequence[Row]) -> list[str]:
             for row, ahead in sorted(behind, key=lambda pair: pair[1].value)
         ]
         if named:
-            notes.append(f"In {FIGURES[figure]}, the sweep loses to {'; '.join(named)}.")
+            notes.append(f"In {FIGURES[figure]}, {words} to {'; '.join(named)}.")
     return notes
 
 
-def _span(numbers: set[int]) -> str:
+def _span(numbers: set[int], of: str = "") -> str:
     low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"
+    span = str(low) if low == high else f"{low} to {high}"
+    return span + (f" {of}" + "s" * (high > 1) if of else "")

@@ -23,7 +23,10 @@ from slidewin.errors import OutputError
 from slidewin.heatmap import HeatLayer, HeatMap
 from slidewin.output import make_folder, write_bytes
 
-__all__ = ["Cost", "Result", "Store", "hash_file", "result_key", "versions"]
+__all__ = ["NOTHING", "Cost", "Result", "Store", "hash_file", "result_key", "versions"]
+
+NOTHING = "nothing was assessed"
+"""Why there is no map of a photo where a method gave one that is NaN all over."""
 
 _PACKAGES = ("captum", "numpy", "opencv-python", "pillow", "scikit-learn", "torch", "torchcam")
 

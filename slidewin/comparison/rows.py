@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidewin.comparison.methods import SWEEP, kind_of
+from slidewin.comparison.results import NOTHING
 from slidewin.comparison.run import Run
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.score import PhotoScore, Scored
@@ -47,6 +48,7 @@ def make_rows(
     scored: Scored,
     methods: Sequence[str],
     samples: Sequence[Sample],
+    validation: Sequence[Sample] = (),
     *,
     n_draws: int = 1000,
     random_state: int = 0,
@@ -59,7 +61,7 @@ def make_rows(
         What the maps cost, and why some are missing.
     scored : Scored
     methods : sequence of str
-    samples : sequence of Sample
+    samples, validation : sequence of Sample
     n_draws : int
         Draws of groups for the intervals.
     random_state : int
@@ -75,15 +77,21 @@ def make_rows(
 
     @cache
     def weigh(names: tuple[str, ...]) -> NDArray[np.float64]:
-        return draw_photos([groups[name] for name in names], n=n_draws, random_state=random_state)
+        drawn_of = [groups[name] for name in names]
+        weights = draw_photos(drawn_of, n=n_draws, random_state=random_state)
+        # Of a single group all draws are alike, and no measure of what another would have given.
+        return weights if len(set(drawn_of)) > 1 else weights[:1]
 
     rows = []
     sweep = (SWEEP, AS_IS)
     for method in methods:
         refused, cost = _records(run, method, samples)
+        held = _refusals(run, method, validation, "validation photos")
         mine = [which for which in scored.photos if which[0] == method]
         if not mine:
-            rows.append(Row(method, "", kind_of(method), 0, refused or "nothing was assessed"))
+            kind, asked = kind_of(method), len(samples)
+            rows.append(Row(method, "", kind, 0, refused or NOTHING, asked=asked))
+        refused = "; ".join(filter(None, (refused, held)))
         for which in mine:
             photos = scored.photos[which]
             names = tuple(photos)
@@ -110,6 +118,7 @@ def make_rows(
                     },
                     sweep_ahead={k: v for k, v in ahead.items() if np.isfinite(v).all()},
                     curves=_curves(list(photos.values()), weigh(names)),
+                    asked=len(samples),
                 )
             )
     return rows
@@ -222,16 +231,9 @@ def _figures(which: Which, photos: Sequence[PhotoScore], scored: Scored) -> dict
 
 def _records(run: Run, method: str, samples: Sequence[Sample]) -> tuple[str, dict[str, float]]:
     """Why a method has no map of some photos, and what the others cost."""
-    results = {sample.name: run.result(method, sample.name, with_map=False) for sample in samples}
-    reasons = {name: result.refused for name, result in results.items() if result.refused}
-    costs = [result.cost for result in results.values() if result.cost is not None]
-    refused = ""
-    if reasons:
-        name, reason = next(iter(reasons.items()))
-        everywhere = len(set(reasons.values())) == 1
-        refused = reason if everywhere else f"{reason} ({name})"
-        if len(reasons) < len(samples):
-            refused = f"{len(reasons)} of {len(samples)} photos: {refused}"
+    refused = _refusals(run, method, samples, "photos")
+    results = [run.result(method, sample.name, with_map=False) for sample in samples]
+    costs = [result.cost for result in results if result.cost is not None]
     warmed = [cost for cost in costs if not cost.first] or costs
     if not warmed:
         return refused, {}
@@ -244,6 +246,19 @@ def _records(run: Run, method: str, samples: Sequence[Sample]) -> tuple[str, dic
     if peaks:
         figures["peak_mib"] = max(peaks) / 2**20
     return refused, figures
+
+
+def _refusals(run: Run, method: str, samples: Sequence[Sample], photos: str) -> str:
+    """Of how many of the photos a method has no map, and why."""
+    results = {sample.name: run.result(method, sample.name, with_map=False) for sample in samples}
+    reasons = {name: result.refused for name, result in results.items() if result.refused}
+    if not reasons:
+        return ""
+    name, reason = next(iter(reasons.items()))
+    refused = reason if len(set(reasons.values())) == 1 else f"{reason} ({name})"
+    if len(reasons) == len(samples) and photos == "photos":
+        return refused
+    return f"{len(reasons)} of {len(samples)} {photos}: {refused}"
 
 
 def _mean(values: Sequence[float]) -> float:

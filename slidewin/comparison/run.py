@@ -1,6 +1,7 @@
 """The run: methods by photos, each method in processes of its own, resumed where it was cut off."""
 
 import hashlib
+import inspect
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
@@ -18,7 +20,7 @@ import cloudpickle
 import joblib
 from tqdm import tqdm
 
-from slidewin.comparison.methods import ATTENTION, Setup
+from slidewin.comparison.methods import ATTENTION, Localizer, Setup
 from slidewin.comparison.results import Result, Store, hash_file, result_key, versions
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.worker import Job
@@ -150,10 +152,20 @@ def _paths(
         if method in ATTENTION and setup.attention is not None:
             how["attention"] = hash_file(setup.attention)
         if own is not None:
-            how["own"] = hashlib.sha256(cloudpickle.dumps(own)).hexdigest()
+            how["own"] = _hash_own(own)
         for name, photo in photos.items():
             paths[method, name] = store.path(method, name, result_key(how | {"photo": photo}))
     return paths
+
+
+def _hash_own(own: Localizer) -> str:
+    """SHA-256 of a method of the caller's: what it holds, and the source of its class."""
+    sha = hashlib.sha256(cloudpickle.dumps(own))
+    # A class of a module is pickled by its name alone, whatever has been edited in it since.
+    for one in type(own).__mro__[:-1]:
+        with suppress(OSError, TypeError):  # no source: typed in, or compiled
+            sha.update(inspect.getsource(one).encode())
+    return sha.hexdigest()
 
 
 def _may_do_now(there: Result, setup: Setup) -> bool:

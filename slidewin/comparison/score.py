@@ -5,6 +5,7 @@ scale; the second its threshold, on validation photos; the third scores. A photo
 round, and one map held at a time.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -103,8 +104,10 @@ class Scored:
         Within which of two candidates the better is kept.
     ignored : float
         Share of the pixels that some method did not assess or the data set says to ignore.
+    unseen : int
+        Lesions that lie wholly there, and are no method's to find.
     lesions : dict of str to int
-        How many there are in each photo.
+        How many others there are in each photo.
     validation : (int, int)
         Validation photos with lesions, and without.
     """
@@ -115,6 +118,7 @@ class Scored:
     gate: float | None
     radius: float
     ignored: float
+    unseen: int
     lesions: dict[str, int]
     validation: tuple[int, int]
 
@@ -125,7 +129,8 @@ class _Surveyed:
 
     ignore: NDArray[np.uint8]
     shape: tuple[int, int]
-    diameters: tuple[float, ...]
+    diameters: Mapping[int, float]  # of the lesions that count, by number
+    unseen: int
     surveys: dict[str, Survey]
     probability: float
 
@@ -167,7 +172,7 @@ def score_maps(
             scales[method] = make_scale(all_of_it, [one.surveys[method] for one in positives])
     known = [one for one in held if not np.isnan(one.probability)]
     gate = tune_gate([one.probability for one in known], [one.n_lesions > 0 for one in known])
-    diameters = [diameter for one in shown for diameter in one.diameters]
+    diameters = [diameter for one in shown for diameter in one.diameters.values()]
     radius = float(np.median(diameters)) / 2 if diameters else 0.0
 
     scorer = _Scorer(run, scales, gate, surveyed, radius)
@@ -191,6 +196,7 @@ def score_maps(
         gate=gate,
         radius=radius,
         ignored=float(np.mean([one.ignored().mean() for one in shown])),
+        unseen=sum(one.unseen for one in shown),
         lesions={sample.name: surveyed[sample.name].n_lesions for sample in samples},
         validation=(
             sum(one.n_lesions > 0 for one in held),
@@ -224,9 +230,12 @@ def _survey(sample: Sample, *, run: Run, methods: Sequence[str]) -> _Surveyed:
         ignored = ignored | np.isnan(pixels)
         if method == SWEEP:
             probability = _best_window(heat)
-    areas = np.bincount(lesions.ravel())[1:]
-    diameters = tuple((2 * np.sqrt(areas / np.pi)).tolist())
-    return _Surveyed(np.packbits(ignored, axis=1), shape, diameters, surveys, probability)
+    areas = np.bincount(lesions.ravel())
+    seen = np.bincount(lesions[~ignored], minlength=areas.size)
+    diameters = {k: 2 * math.sqrt(areas[k] / math.pi) for k in range(1, areas.size) if seen[k]}
+    unseen = areas.size - 1 - len(diameters)
+    packed = np.packbits(ignored, axis=1)
+    return _Surveyed(packed, shape, diameters, unseen, surveys, probability)
 
 
 def _best_window(heat: HeatMap) -> float:
@@ -256,8 +265,8 @@ class _Scorer:
         """Of a photo, all that there is to know."""
         seen = self.surveyed[sample.name]
         lesions, ignored = sample.read()[1], seen.ignored()
-        masks = [lesions == k for k in range(1, seen.n_lesions + 1)] or lesions > 0
-        truth, near = lesions > 0, pointing_tolerance(seen.shape)
+        truth, near = np.isin(lesions, list(seen.diameters)), pointing_tolerance(seen.shape)
+        masks = [lesions == k for k in seen.diameters] or truth
         scores = {}
         for which, pixels in self._varied(sample.name, ignored):
             candidates = find_candidates(pixels, radius=self.radius)

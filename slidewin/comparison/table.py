@@ -81,7 +81,7 @@ class Row:
     photos : int
         That it made a map of; its figures are of these.
     refused : str
-        Why there is no map of the others, or of the first of them.
+        Why there is no map of the others, or of the first of them; likewise of validation photos.
     figures : dict of str to float
         Under the names of :data:`FIGURES`; what could not be worked out is not there.
     intervals : dict of str to (float, float)
@@ -91,6 +91,8 @@ class Row:
     curves : dict of str to tuple of float
         FROC at ``false_per_photo``: ``found``, with its interval ``found_low`` and ``found_high``.
         Of the pixels of all photos ``precision`` at ``recall``.
+    asked : int
+        Photos that it was to make a map of; 0 where that is not known.
     """
 
     method: str
@@ -102,6 +104,18 @@ class Row:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sweep_ahead: "Mapping[str, Difference]" = field(default_factory=dict)
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    asked: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its figures are of all photos, and so can be set beside those of others."""
+        return self.photos >= max(self.asked, 1)
+
+    @property
+    def did(self) -> str:
+        """Of how many photos it made a map, such as ``"5"`` or ``"1 of 5"``."""
+        whole = self.is_whole or not self.asked
+        return str(self.photos) if whole else f"{self.photos} of {self.asked}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +125,7 @@ class Comparison:
     Attributes
     ----------
     rows : tuple of Row
-        By FROC, the best first; what was refused on every photo last.
+        By FROC, the best first; what was refused on some photos after those, on all last.
     notes : tuple of str
         How it was done, what is missing and why, and where the sweep loses.
     settings : mapping
@@ -159,7 +173,8 @@ class Comparison:
             cells = [_cell(row, figure) for figure in _SHOWN]
             ahead = row.sweep_ahead.get("froc_luna16")
             marked = "" if ahead is None else _difference(ahead)
-            lines.append([name, row.variant, *cells, marked])
+            part = "" if row.is_whole else f", {row.did} photos"
+            lines.append([name, row.variant + part, *cells, marked])
         whole = [line for line in lines if len(line) > 2]
         widths = [max(len(line[i]) for line in whole) for i in range(len(whole[0]))]
         widths[0] = max(len(line[0]) for line in lines)
@@ -173,7 +188,9 @@ class Comparison:
             "Of each method the variant best by FROC on these photos; all are in the files.",
             "* baseline: looks at the photo alone, but where the sweep has gated it.",
         )
-        return "\n".join([*text, *told, *self.notes]) + "\n"
+        parts = [row for row in self.best() if row.photos and row.refused]
+        missing = [f"{row.method}: {_shortened(row.refused)}" for row in parts]
+        return "\n".join([*text, *told, *missing, *self.notes]) + "\n"
 
     def to_markdown(self) -> str:
         """All rows and figures there are, and the notes."""
@@ -186,7 +203,7 @@ class Comparison:
             name = {"sweep": f"**{row.method}**", "baseline": f"*{row.method}*"}.get(
                 row.kind, row.method
             )
-            cells = [name, row.variant, str(row.photos), *(_cell(row, name) for name in figures)]
+            cells = [name, row.variant, row.did, *(_cell(row, name) for name in figures)]
             cells += [
                 _difference(row.sweep_ahead[name]) if name in row.sweep_ahead else ""
                 for name in ahead
@@ -201,15 +218,12 @@ class Comparison:
         ahead = [name for name in FIGURES if any(name in row.sweep_ahead for row in self.rows)]
         ends = [f"{name}_{end}" for name in intervals for end in ("low", "high")]
         told = [f"sweep_ahead_{n}{end}" for n in ahead for end in ("", "_low", "_high")]
+        known = ("method", "variant", "kind", "photos", "asked")
         stream = io.StringIO(newline="")
-        table = csv.DictWriter(
-            stream, ["method", "variant", "kind", "photos", "refused", *FIGURES, *ends, *told]
-        )
+        table = csv.DictWriter(stream, [*known, "refused", *FIGURES, *ends, *told])
         table.writeheader()
         for row in self.rows:
-            cells: dict[str, Any] = {
-                name: getattr(row, name) for name in ("method", "variant", "kind", "photos")
-            }
+            cells: dict[str, Any] = {name: getattr(row, name) for name in known}
             cells |= {"refused": row.refused, **row.figures}
             for name, interval in row.intervals.items():
                 cells |= dict(zip((f"{name}_low", f"{name}_high"), interval, strict=True))
@@ -243,13 +257,13 @@ class Comparison:
 
 
 def sort_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """By FROC, the best first; of those without, as they were."""
+    """By FROC, the best first; of those without, as they were. What refused photos goes last."""
     return tuple(sorted(rows, key=lambda row: tuple(-part for part in _rank(row))))
 
 
 def _rank(row: Row) -> tuple[float, ...]:
     figures = (row.figures.get(name, -math.inf) for name in ("froc_luna16", "pxap_all"))
-    return (float(row.photos > 0), *figures)
+    return (float(row.photos > 0), float(row.is_whole), *figures)
 
 
 def _cell(row: Row, figure: str) -> str:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TextIO
 
 import cloudpickle
+import numpy as np
 
 from slidewin.comparison.methods import Localizer, Setup
-from slidewin.comparison.results import Cost, Result, Store, lightened
+from slidewin.comparison.results import NOTHING, Cost, Result, Store, lightened
 from slidewin.comparison.sample import Sample
 from slidewin.errors import SlidewinError, SlidewinWarning
+from slidewin.image import read_image
 from slidewin.workers import cap_threads
 
 __all__ = ["Job", "work"]
@@ -73,7 +75,8 @@ def _made(
     first: bool,
 ) -> Result:
     try:
-        photo = sample.read()[0]
+        # What is true of the photo is no method's business, nor part of a result's key.
+        photo = read_image(sample.photo)
         # A lesion size in per cent is another for each shape of photo.
         shape = photo.shape if job.setup.by_shape else ()
         idle.start()
@@ -93,6 +96,8 @@ def _made(
         pixels = photo.shape[0] * photo.shape[1]
         cost = Cost(*spent, peak, pixels, job.threads, job.at_once, first)
         said = tuple(dict.fromkeys(str(one.message) for one in warned))
+        if np.isnan(heat.to_pixels()).all():
+            return Result(None, NOTHING, cost=cost, warned=said)
         return Result(lightened(heat), cost=cost, warned=said)
     except MemoryError:
         return Result(None, "out of memory", lasting=False)

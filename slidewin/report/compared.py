@@ -16,7 +16,10 @@ from slidewin.report.curves import (
 )
 from slidewin.report.sheet import PhotoMaps, draw_maps
 
-__all__ = ["draw_comparison"]
+__all__ = ["PICTURES", "draw_comparison"]
+
+PICTURES = ("froc.png", "precision_recall.png", "cost.png", "maps.png")
+"""All that may be drawn of a comparison."""
 
 _MOST_LINES = 6  # of methods, besides the sweep and the baselines
 _MOST_MAPS = 5
@@ -38,7 +41,8 @@ def draw_comparison(comparison: Comparison) -> dict[str, bytes]:
         PNG files by name: ``froc.png`` and ``precision_recall.png`` of the sweep, the six methods
         that are best by FROC, Grad-CAM as it is usually used, and the two best baselines, each in
         its best variant; ``cost.png`` of all methods; ``maps.png`` of some photos, taken evenly in
-        order of name, with lesions and without. Those that nothing is known for are not there.
+        order of name, with lesions and without. A method that refused some photos comes after those
+        that did all, and says of how many it is. Those that nothing is known for are not there.
 
     Raises
     ------
@@ -101,7 +105,8 @@ def _point(row: Row) -> Point:
 
 
 def _named(row: Row) -> str:
-    return row.method if row.kind == "sweep" else f"{row.method}, {row.variant}"
+    named = row.method if row.kind == "sweep" else f"{row.method}, {row.variant}"
+    return named if row.is_whole else f"{named}, {row.did} photos"
 
 
 def _kind(row: Row) -> Literal["sweep", "method", "baseline"]:
