@@ -19,6 +19,7 @@ from slidewin.errors import (
     ClassifierError,
     ModelFileError,
     OutputExistsError,
+    SlidewinWarning,
 )
 from slidewin.image import hash_pixels
 from slidewin.output import write_png
@@ -291,6 +292,64 @@ def test_layers_are_those_of_the_sweep(fitted):
     assert pooling.passes(photo.shape) == sum(layer.values.size for layer in heat.layers)
 
 
+def pooled(k=2):
+    """Cells 2 px apart, so that windows between those half a lesion apart, 4 px, are free."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 4, stride=2),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, k),
+        )
+
+
+class Wrapped(nn.Module):
+    """The same, but what it gives its last layer can only be overheard."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = pooled()
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+def test_windows_stand_where_the_sweeps_do(network):
+    for classifier, shape, size in (
+        (network, (220, 300, 3), (12, 40)),
+        (of(pooled()), (48, 64, 3), 8),
+    ):
+        sweep = slidewin.SlidingWindow(classifier, lesion_size=size)
+        grid = AttentionPooling(classifier, lesion_size=size).plan(shape)
+        assert grid == sweep.plan(shape)
+        assert grid.stride == 0.25
+        assert AttentionPooling(classifier, lesion_size=size, stride=0.5).plan(shape).stride == 0.5
+
+
+def test_windows_that_share_no_work_stand_half_a_lesion_apart():
+    photo = photos_of(1)[0][0]
+    classifier = of(Wrapped())
+    assert slidewin.SlidingWindow(classifier, lesion_size=8).plan(photo.shape).stride == 0.25
+    pooling = AttentionPooling(classifier, lesion_size=8)
+    assert pooling.plan(photo.shape).stride == 0.5
+    assert pooling._instances.of(photo).grid == pooling.plan(photo.shape)
+
+
+def test_where_sharing_is_given_up_windows_are_those_that_were_asked(monkeypatch):
+    from slidewin.saliency import instances
+
+    monkeypatch.setattr(instances, "_TOLERANCE", 1e-12)
+    photo = photos_of(1)[0][0]
+    pooling = AttentionPooling(of(pooled()), lesion_size=8)
+    assert pooling.plan(photo.shape).stride == 0.25
+    with pytest.warns(SlidewinWarning, match=r"by itself instead, 0.5 lesions apart"):
+        found = pooling._instances.of(photo)
+    assert found.grid.stride == 0.5
+    assert len(found.values) == len(found.probability) == len(found.grid)
+
+
 def test_times_score_is_the_product(fitted):
     photo = photos_of(2)[0][1]
     attention = fitted.localize(photo).layers[0].values
@@ -364,6 +423,16 @@ def test_saved_and_loaded_it_is_the_same(fitted, tmp_path):
     with pytest.raises(OutputExistsError):
         fitted.save(path)
     fitted.save(path, overwrite=True)
+
+
+@pytest.mark.parametrize("stride", [None, 0.5, 0.25])
+def test_the_stride_it_was_fitted_with_is_kept(fitted, tmp_path, stride):
+    asked = copy.copy(fitted)
+    asked.stride = stride  # a number is what files from before the default was free have
+    asked.save(tmp_path / "attention.safetensors")
+    loaded = load_attention(tmp_path / "attention.safetensors", fitted.classifier)
+    assert loaded.stride == stride
+    assert loaded.plan((48, 64)).stride == (0.5 if stride is None else stride)
 
 
 def test_in_a_comparison_the_score_is_that_of_the_target_compared(fitted, tmp_path):

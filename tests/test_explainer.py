@@ -332,6 +332,17 @@ def test_lesion_sizes_are_those_of_the_sweep(on):
         GradCAM(dark(), on=on, stride=3).localize(noise())
 
 
+@pytest.mark.parametrize("on", ["levels", "windows"])
+def test_windows_stand_half_a_lesion_apart_unless_told(on):
+    maps = [
+        GradCAM(valid(), on=on, lesion_size=8, verbose=0, **options).localize(noise((64, 96)))
+        for options in ({}, {"stride": None}, {"stride": 0.5}, {"stride": 0.25})
+    ]
+    assert [heat.settings["stride"] for heat in maps] == [0.5, 0.5, 0.5, 0.25]
+    for same in maps[1:3]:
+        np.testing.assert_array_equal(same.to_pixels(), maps[0].to_pixels())
+
+
 class Asks(Explainer):
     """Darkness of whole images, of any classifier."""
 

@@ -25,6 +25,7 @@ from slidewin.image import check_image
 from slidewin.pyramid import Band, read_bands
 from slidewin.saliency.stitching import Stitching
 from slidewin.sweep.layers import settings_of
+from slidewin.sweep.stride import HALF_LESION
 
 __all__ = ["ALONE", "MAX_PASSES", "Explainer"]
 
@@ -59,9 +60,14 @@ class Explainer(ABC):
         What is explained. ``"input"``: the photo shrunk to the classifier's input, as is usual.
         ``"photo"``: the photo as it is, for networks that take any size. ``"levels"``: the photo at
         each of the sweep's scales, for such networks too. ``"windows"``: each of the sweep's
-        windows by itself; their maps are stitched together on the sweep's own lattice.
-    lesion_size, stride
-        As for :class:`slidewin.SlidingWindow`, which plans the levels and windows.
+        windows by itself; their maps are stitched together.
+    lesion_size
+        As for :class:`slidewin.SlidingWindow`, whose levels and windows are planned.
+    stride : float, optional
+        Distance between neighbouring windows, in lesion diameters. By default half a lesion, as the
+        sweep's where its windows go one by one: here they always do, and each costs its passes. A
+        sweep whose windows share their work stands closer; 0.25 is what that is with the default
+        network, at four times the cost.
     batch_size : int, default 64
         Input-sized images explained at a time.
     max_passes : int, default 100 000
@@ -93,7 +99,7 @@ class Explainer(ABC):
         target: str | None = None,
         on: Literal["input", "photo", "levels", "windows"] = "input",
         lesion_size: float | tuple[float, float] | None = None,
-        stride: float = 0.5,
+        stride: float | None = None,
         batch_size: int = 64,
         max_passes: int = MAX_PASSES,
         verbose: int = 1,
@@ -176,13 +182,13 @@ class Explainer(ABC):
         return 1
 
     def plan(self, photo_shape: tuple[int, ...]) -> Grid:
-        """Plan levels and windows for a photo of this shape, as the sweep would."""
+        """Plan levels and windows for a photo of this shape, as a sweep of single windows would."""
         return plan_grid(
             photo_shape,
             lesion_size=self.lesion_size,
             input_size=self.classifier.input_size,
             context=self.classifier.context,
-            stride=self.stride,
+            stride=HALF_LESION if self.stride is None else self.stride,
         )
 
     def passes(self, photo_shape: tuple[int, ...]) -> int:

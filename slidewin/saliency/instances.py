@@ -69,8 +69,12 @@ class WindowInstances:
         self._by: tuple[Embedding | None, SlidingWindow] | None = None
 
     def plan(self, photo_shape: tuple[int, ...]) -> Grid:
-        """Plan the windows for a photo of this shape."""
-        return self._sweep.plan(photo_shape)
+        """Plan the windows for a photo of this shape.
+
+        Where no stride was asked for, they stand as close as what is left of the network, cut
+        before its last layer, can share their work: as the network's own do, mostly.
+        """
+        return self._swept_by()[1].plan(photo_shape)
 
     def of(self, photo: NDArray[np.uint8]) -> Instances:
         """Sweep a photo (H, W, 3).
@@ -82,7 +86,8 @@ class WindowInstances:
         """
         embedding, sweep = self._swept_by()
         instances, probabilities = [], []
-        for values in sweep.probabilities(photo):
+        swept = sweep.probabilities(photo)
+        for values in swept:
             features, found = (values[..., :0], values)
             if embedding is not None:
                 features, found = embedding.split(values)
@@ -91,7 +96,7 @@ class WindowInstances:
             instances.append(joined.reshape(-1, joined.shape[-1]))
             flat = found.reshape(-1, found.shape[-1])
             probabilities.append(self.classifier.target_probability(flat, self.target))
-        grid = sweep.plan(photo.shape)
+        grid = sweep.plan_of(photo.shape, swept)
         return Instances(grid, np.concatenate(instances), np.concatenate(probabilities))
 
     def _swept_by(self) -> "tuple[Embedding | None, SlidingWindow]":
