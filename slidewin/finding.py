@@ -1,11 +1,9 @@
 """What was found in one photo, from one call."""
 
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +20,11 @@ from slidewin.output import make_folder, refuse_existing, write_png, write_text
 from slidewin.region import Region, find_regions, to_geojson
 from slidewin.report import draw_heatmap, draw_mask, draw_regions
 from slidewin.sweep import SlidingWindow
+from slidewin.versions import versions
 
-__all__ = ["OUTPUTS", "Finding", "check_threshold", "locate", "versions"]
+__all__ = ["OUTPUTS", "Finding", "check_threshold", "locate"]
 
 OUTPUTS = ("overlay.png", "heatmap.png", "mask.png", "regions.geojson", "settings.json")
-_PACKAGES = ("numpy", "opencv-python", "pillow", "scikit-learn", "torch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,17 +192,6 @@ def check_threshold(threshold: Any, unit: str) -> float:
     if unit == "probability" and not 0 < number <= 1:
         raise ArgumentError(f"threshold={threshold!r}: a probability in (0, 1] is needed")
     return float(number)
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of what makes results, by package; None for one that is not installed."""
-    found: dict[str, str | None] = {"slidewin": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None  # cv2 may come from another distribution
-    return found
 
 
 def locate(

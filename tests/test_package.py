@@ -49,9 +49,9 @@ def test_the_public_names_are_few_and_there():
 
 
 ROOMS = [
-    "errors", "output", "image", "grid", "features", "classifier", "network", "heatmap", "workers",
-    "pyramid", "sweep", "mask", "region", "saliency", "metrics", "scene", "training", "comparison",
-    "report", "finding", "demo", "cli",
+    "errors", "versions", "output", "image", "grid", "features", "classifier", "network", "heatmap",
+    "workers", "pyramid", "sweep", "mask", "region", "saliency", "metrics", "scene", "training",
+    "comparison", "report", "finding", "demo", "cli",
 ]  # fmt: skip
 ROOT = Path(slidewin.__file__).parent
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from slidewin.errors import ArgumentError, MissingPackageError
+from slidewin.errors import MissingPackageError
 from slidewin.output import write_bytes
 
 __all__ = ["add_compare"]
@@ -81,11 +81,6 @@ def _compare(options: argparse.Namespace) -> int:
     from slidewin.comparison.contest import MAX_PASSES
     from slidewin.report.compared import draw_comparison
 
-    size = options.lesion_size
-    if size is not None and len(size) > 2:
-        raise ArgumentError(
-            f"--lesion-size {' '.join(size)}: one size is needed, or the smallest and the largest"
-        )
     dataset = open_dataset(options.dataset, layout=options.layout, split=options.split)
     if options.validation is None and options.validation_split is not None:
         options.validation = options.dataset
@@ -98,7 +93,7 @@ def _compare(options: argparse.Namespace) -> int:
         methods=options.methods,
         validation=held,
         target=options.target,
-        lesion_size=None if size is None else (size[0], size[-1]),
+        lesion_size=options.lesion_size,
         stride=options.stride,
         attention=options.attention,
         max_passes=MAX_PASSES if options.max_passes is None else options.max_passes,

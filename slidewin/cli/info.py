@@ -37,7 +37,7 @@ def _engine(classifier: "Classifier") -> str:
 def _info(options: argparse.Namespace) -> int:
     from slidewin.classifier import check, load_classifier
     from slidewin.classifier.protocol import ANY_LESION, BACKGROUND
-    from slidewin.finding import versions
+    from slidewin.versions import versions
 
     classifier = load_classifier(options.classifier)
     print(classifier)

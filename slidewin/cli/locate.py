@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slidewin.errors import ArgumentError, SlidewinError
+from slidewin.grid import size_in_pixels
 from slidewin.image import images_in, read_image
 from slidewin.output import make_folder, refuse_existing
 from slidewin.workers import spread
@@ -145,7 +146,7 @@ def _check_usage(classifier: "Classifier", options: argparse.Namespace) -> None:
     from slidewin.mask import check_roi
     from slidewin.sweep import SlidingWindow
 
-    size = _lesion_size(options.lesion_size, 1000)
+    size = size_in_pixels(options.lesion_size, 1000)
     sweep = SlidingWindow(
         classifier,
         lesion_size=size,
@@ -182,7 +183,7 @@ def _locate_one(
     try:
         budget = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
         image = read_image(photo, **budget)
-        size = _lesion_size(options.lesion_size, min(image.shape[:2]))
+        size = size_in_pixels(options.lesion_size, min(image.shape[:2]))
         found = locate(
             image,
             classifier,
@@ -252,23 +253,3 @@ def _photos(given: Sequence[Path]) -> list[Path]:
                 "folders"
             )
     return photos
-
-
-def _lesion_size(given: Sequence[str] | None, short_side: int) -> tuple[float, float] | None:
-    if given is None:
-        return None
-    try:
-        sizes = [
-            float(text.removesuffix("%")) * (short_side / 100 if text.endswith("%") else 1)
-            for text in given
-        ]
-    except ValueError as error:
-        raise ArgumentError(
-            f"--lesion-size {' '.join(given)}: give pixels, or per cent of the short side, such "
-            "as 24 96 or 4% 40%"
-        ) from error
-    if len(sizes) > 2:
-        raise ArgumentError(
-            f"--lesion-size {' '.join(given)}: one size is needed, or the smallest and the largest"
-        )
-    return sizes[0], sizes[-1]

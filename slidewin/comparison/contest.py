@@ -9,18 +9,18 @@ from slidewin.classifier import Classifier, load_classifier
 from slidewin.comparison.dataset import open_dataset
 from slidewin.comparison.methods import (
     SWEEP,
-    LesionSize,
     Localizer,
     Setup,
     choose_methods,
-    size_in_pixels,
 )
-from slidewin.comparison.results import hash_file, versions
+from slidewin.comparison.results import hash_file
 from slidewin.comparison.run import run
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.table import Comparison, sort_rows
 from slidewin.errors import ArgumentError, ArgumentTypeError
+from slidewin.grid import LesionSize, check_size
 from slidewin.output import make_folder, write_text
+from slidewin.versions import versions
 from slidewin.workers import count_workers
 
 __all__ = ["MAX_PASSES", "compare"]
@@ -156,9 +156,7 @@ def compare(
     if not isinstance(classifier, Classifier):
         classifier = load_classifier(classifier)
     classifier.target_columns(target)  # refuses a target that no class answers to
-    sizes = lesion_size if isinstance(lesion_size, tuple) else (lesion_size,)
-    for size in sizes:
-        size_in_pixels(size, 1000)  # refuses what is no size
+    lesion_size = check_size(lesion_size)
     chosen = choose_methods(methods, own, classifier)
     # The sweep gates maps, and all are set against it.
     chosen = (SWEEP, *(name for name in chosen if name != SWEEP))

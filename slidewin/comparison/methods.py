@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from slidewin.classifier import Classifier
 from slidewin.errors import ArgumentError, ArgumentTypeError
+from slidewin.grid import LesionSize, size_in_pixels
 from slidewin.heatmap import HeatMap
 
 __all__ = [
     "ATTENTION",
     "SWEEP",
     "USES",
-    "LesionSize",
     "Localizer",
     "Setup",
     "choose_methods",
@@ -38,8 +38,6 @@ ATTENTION = {"attention": False, "attention-times-score": True}
 """Methods that need a trained attention, and whether it is multiplied by the score."""
 
 _BASELINE = "baseline"
-
-LesionSize = float | str | tuple[float | str, float | str]
 
 
 class Localizer(Protocol):
@@ -234,32 +232,6 @@ def choose_methods(
         return order[name if name in order else _unlayered(name)], _parts(name).layer or ""
 
     return tuple(sorted(chosen, key=rank))
-
-
-def size_in_pixels(size: LesionSize | None, short_side: int) -> float | tuple[float, float] | None:
-    """A lesion size in photo pixels, for a photo with this short side.
-
-    Raises
-    ------
-    ArgumentError
-        If a text is no number, and no percentage.
-
-    Examples
-    --------
-    >>> size_in_pixels(("5%", "25%"), 400)
-    (20.0, 100.0)
-    """
-    if size is None or isinstance(size, int | float):
-        return size
-    if isinstance(size, str):
-        try:
-            return float(size.removesuffix("%")) * (short_side / 100 if size.endswith("%") else 1)
-        except ValueError as error:
-            raise ArgumentError(
-                f"lesion_size={size!r}: give pixels, or per cent of the short side, such as '4%'"
-            ) from error
-    low, high = (size_in_pixels(one, short_side) for one in size)
-    return low, high  # type: ignore[return-value]
 
 
 class _Parts(NamedTuple):

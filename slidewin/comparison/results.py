@@ -11,24 +11,20 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slidewin import __version__
 from slidewin.errors import OutputError
 from slidewin.heatmap import HeatLayer, HeatMap
 from slidewin.output import make_folder, write_bytes
 
-__all__ = ["NOTHING", "Cost", "Result", "Store", "hash_file", "result_key", "versions"]
+__all__ = ["NOTHING", "Cost", "Result", "Store", "hash_file", "result_key"]
 
 NOTHING = "nothing was assessed"
 """Why there is no map of a photo where a method gave one that is NaN all over."""
-
-_PACKAGES = ("captum", "numpy", "opencv-python", "pillow", "scikit-learn", "torch", "torchcam")
 
 
 @dataclass(frozen=True)
@@ -221,14 +217,3 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of what makes maps; None for a package that is not there."""
-    found: dict[str, str | None] = {"slidewin": __version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found

@@ -21,10 +21,11 @@ import joblib
 from tqdm import tqdm
 
 from slidewin.comparison.methods import ATTENTION, Localizer, Setup
-from slidewin.comparison.results import Result, Store, hash_file, result_key, versions
+from slidewin.comparison.results import Result, Store, hash_file, result_key
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.worker import Job
 from slidewin.errors import SweepError
+from slidewin.versions import versions
 from slidewin.workers import count_workers
 
 __all__ = ["Run", "run"]

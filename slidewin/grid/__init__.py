@@ -9,6 +9,7 @@ levels. Everything is decided here, before anything runs, and never changed.
 
 from slidewin.grid.level import Level
 from slidewin.grid.plan import LESION_SHARE, MAX_LADDER_RATIO, MAX_WINDOWS, photo_size, plan_grid
+from slidewin.grid.size import LesionSize, check_size, size_in_pixels
 from slidewin.grid.windows import Grid, Window
 
 __all__ = [
@@ -16,8 +17,11 @@ __all__ = [
     "MAX_LADDER_RATIO",
     "MAX_WINDOWS",
     "Grid",
+    "LesionSize",
     "Level",
     "Window",
+    "check_size",
     "photo_size",
     "plan_grid",
+    "size_in_pixels",
 ]
