@@ -30,6 +30,8 @@ class Rival:
         values = (1 - photo.mean(axis=2) / 255).astype(np.float32) * 10
         if self.act == "half":
             values[:, : photo.shape[1] // 2] = np.nan
+        if self.act == "blank" and photo.shape[0] == self.odd:
+            values[:] = np.nan
         rows, cols = (np.arange(n) + 0.5 for n in values.shape)
         layer = HeatLayer(values, rows=rows, cols=cols)
         return HeatMap(

@@ -1,9 +1,14 @@
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 import slidewin
 from slidewin.cli import main
 from slidewin.comparison import Comparison
+from slidewin.comparison.methods import USES, known_methods
 from slidewin.output import write_png
 
 
@@ -31,7 +36,9 @@ def model(network, tmp_path):
     return str(tmp_path / "model.safetensors")
 
 
-def test_compare_prints_a_table_and_writes_tables_and_figures(scenes, model, tmp_path, capsys):
+def test_compare_prints_a_table_and_writes_tables_and_figures(
+    scenes, model, tmp_path, capsys, monkeypatch
+):
     pytest.importorskip("torchcam")
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
@@ -43,7 +50,7 @@ def test_compare_prints_a_table_and_writes_tables_and_figures(scenes, model, tmp
     printed = capsys.readouterr().out
     for words in ("sliding-window", "grad-cam@input", "baseline-darkness *", "attention=FILE"):
         assert words in printed
-    made = "table.csv, table.md, table.json, froc.png, precision_recall.png, cost.png, maps.png"
+    made = "table.json, table.csv, table.md, froc.png, precision_recall.png, cost.png, maps.png"
     assert printed.endswith(f"written to {out}: {made}\n")
     compared = Comparison.from_json((out / "table.json").read_text())
     assert {row.method for row in compared.rows} == {
@@ -58,11 +65,47 @@ def test_compare_prints_a_table_and_writes_tables_and_figures(scenes, model, tmp
     for name in ("froc", "precision_recall", "cost", "maps"):
         assert (out / f"{name}.png").read_bytes()[1:4] == b"PNG"
 
+    # It goes on where it was, and leaves no figure that it has not drawn.
+    monkeypatch.setattr("slidewin.report.compared.draw_comparison", lambda _: {"froc.png": b"new"})
     assert main([*arguments, "--quiet"]) == 0
+    assert [path.name for path in out.glob("*.png")] == ["froc.png"]
+    assert (out / "froc.png").read_bytes() == b"new"
     again = Comparison.from_json((out / "table.json").read_text())
     assert again.rows == compared.rows
     assert again.settings["computed_maps"] == 0
     assert capsys.readouterr().out == ""
+
+    assert main([*arguments, "--target", "melanoma"]) == 2
+    told = capsys.readouterr().err
+    assert "with target='lesion'; choose another folder, or pass overwrite=True" in told
+    assert (out / "froc.png").read_bytes() == b"new"
+
+
+def test_a_figure_that_is_nobodys_is_left_alone(scenes, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "froc.png").write_bytes(b"mine")
+    assert main(["compare", str(scenes / "test"), "--classifier", model, "-o", str(out)]) == 2
+    assert "froc.png there already" in capsys.readouterr().err
+    assert [path.read_bytes() for path in out.iterdir()] == [b"mine"]
+
+
+HELP = """
+import atexit
+import sys
+from slidewin.cli import main
+atexit.register(lambda: print("torch" in sys.modules))
+main(["compare", "--help"])
+"""
+
+
+def test_help_names_all_methods_without_torch():
+    command = [sys.executable, "-c", HELP]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    words = set(re.split(r"[\s,;]+", told))
+    assert {name.partition("@")[0] for name in known_methods()} <= words
+    assert {f"@{use}" for use in USES} <= words
+    assert told.endswith("False\n")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +114,11 @@ def test_compare_prints_a_table_and_writes_tables_and_figures(scenes, model, tmp
         (["--methods", "gradcam"], "names nothing"),
         (["--lesion-size", "1", "2", "3"], "one size is needed"),
         (["--lesion-size", "big"], "give pixels, or per cent"),
+        (["--lesion-size", "64", "28"], "not a size to look for"),
+        (["--stride", "-1"], "it must be more than 0"),
+        (["--max-passes", "-1"], "max_passes=-1"),
+        (["--draws", "-3"], "n_draws=-3"),
+        (["--random-state", "-1"], "random_state=-1"),
         (["--target", "freckle"], "no class has this label"),
         (["--attention", "nowhere"], "no such file"),
         (["--validation", "nowhere"], "no such folder"),

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def toy():
 @pytest.fixture(scope="module")
 def told(photos, held, toy, tmp_path_factory):
     """One comparison, with rivals of every kind, that most tests look at."""
-    acts = ("refuse", "err", "starve", "die", "exit")
+    acts = ("refuse", "err", "starve", "die", "exit", "blank")
     own = {act: Rival(act, odd=ODD) for act in acts}
     own |= {"good": Rival(), "eat": Rival("eat"), "never": Rival("refuse"), "talk": Rival("talk")}
     return compare(
@@ -107,6 +108,7 @@ def test_the_sweep_and_rivals_are_scored(told):
     assert "5 maps came with a warning, first talk of p0: careful" in told.notes
     assert str(told) == told.to_text()
     assert told.rows[-1].photos == 0
+    assert not any("wholly there" in note for note in told.notes)  # a blank map hides no lesion
 
 
 def test_a_stretched_map_lights_up_every_photo(told):
@@ -129,12 +131,17 @@ def test_a_stretched_map_lights_up_every_photo(told):
         ("starve", "out of memory"),
         ("die", "its process was killed (SIGKILL)"),
         ("exit", "its process ended with status 3"),
+        ("blank", "nothing was assessed"),
     ],
 )
 def test_a_method_that_fails_on_a_photo_is_a_row_with_the_reason(told, act, reason):
     failing = row(told, act, "scaled")
     assert failing.photos == 4
+    assert failing.did == "4 of 5"
     assert failing.refused.startswith(f"1 of 5 photos: {reason}")
+    assert f"1 of 5 validation photos: {reason}" in failing.refused
+    (note,) = [note for note in told.notes if "some of these 5" in note]
+    assert f"{act} of 4" in note  # it was chosen for on what it did
     assert failing.figures["froc_luna16"] == 1  # of the photos that it did
     assert failing.sweep_ahead["froc_luna16"].value == 0  # on these same photos
 
@@ -165,7 +172,7 @@ def test_costs_are_those_of_a_fresh_process_for_each_method(told):
     assert eaten["cpu_seconds_per_mp"] > 0
     assert eaten["peak_mib"] > 60
     assert eaten["peak_mib"] - row(told, "good", "raw").figures["peak_mib"] > 30
-    assert any("1 threads" in note or "threads, 2 at once" in note for note in told.notes)
+    assert any(re.search(r"of (1 thread|\d+ threads), 2 at once", note) for note in told.notes)
 
 
 def test_tables_are_written_and_come_back(told, tmp_path):
@@ -187,7 +194,8 @@ def test_tables_are_written_and_come_back(told, tmp_path):
 def test_nothing_is_computed_twice_or_mixed(photos, network, tmp_path):
     def again(**settings):
         options = {"methods": "baseline-centre", "lesion_size": LESION} | settings
-        compared = compare(photos, network, output=tmp_path, n_draws=9, verbose=0, **options)
+        common = {"output": tmp_path, "overwrite": True, "n_draws": 9, "verbose": 0}
+        compared = compare(photos, network, **common, **options)
         return compared.settings["computed_maps"], compared.rows
 
     first, rows = again()
@@ -294,8 +302,10 @@ def test_all_are_scored_on_the_pixels_that_all_assessed(photos, toy, tmp_path):
     chances = [row(one, "good", "raw").figures["pxap_chance"] for one in (alone, both)]
     assert chances[0] != chances[1]
     same = [row(both, name, "raw").figures for name in ("good", "half")]
-    for name in ("pxap_all", "pxap_chance", "energy", "pointing"):
+    for name in ("pxap_all", "pxap_chance", "energy", "pointing", "froc_luna16"):
         assert same[0][name] == same[1][name]
+    assert same[0]["froc_luna16"] == 1  # what lies where one of them has not looked is not missed
+    assert any("of lesions that lie wholly there, 1, none counts" in note for note in both.notes)
     assert any("50.0% left out" in note for note in both.notes)
 
 

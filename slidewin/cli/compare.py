@@ -3,10 +3,10 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from slidewin.errors import MissingPackageError
-from slidewin.output import write_bytes
+from slidewin.output import refuse_existing, write_bytes
 
 __all__ = ["add_compare"]
 
@@ -14,8 +14,9 @@ __all__ = ["add_compare"]
 def add_compare(commands: Any) -> None:
     """Add the command to the parser's ``commands``."""
     words = "compare the sweep with Grad-CAM and others, on photos whose lesions are known"
-    compare = commands.add_parser("compare", help=words, description=words)
+    compare = commands.add_parser("compare", help=words, description=words, add_help=False)
     compare.set_defaults(run=_compare)
+    compare.add_argument("-h", "--help", action=_Help, nargs=0, help="show this help and exit")
     compare.add_argument(
         "dataset",
         metavar="DATASET",
@@ -27,7 +28,11 @@ def add_compare(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="for maps, tables and figures; a comparison that was cut off goes on in its folder",
+        help="for maps, tables and figures; a comparison that was cut off goes on in its folder, "
+        "and methods may be added to one",
+    )
+    compare.add_argument(
+        "--overwrite", action="store_true", help="replace tables and figures of another comparison"
     )
     compare.add_argument(
         "--validation",
@@ -47,7 +52,7 @@ def add_compare(commands: Any) -> None:
         default=["all"],
         metavar="METHOD",
         help="names or patterns, such as 'grad-cam@*'; CAMs of another layer than the last are "
-        "'grad-cam:LAYER@levels' (default: all)",
+        "'grad-cam:LAYER@levels' (default: all; they are listed below)",
     )
     compare.add_argument("--classifier", metavar="FILE", help="by default the embedded one")
     compare.add_argument("--target", help="a label, or 'lesion' for all but the background")
@@ -68,7 +73,8 @@ def add_compare(commands: Any) -> None:
         "--max-passes",
         type=int,
         metavar="N",
-        help="refuse methods that take more passes of the network for a photo (default: 10000)",
+        help="refuse methods that take more passes of the network for a photo; 0 leaves each its "
+        "own limit (default: 10000)",
     )
     compare.add_argument("--draws", type=int, default=1000, help="for intervals (default: 1000)")
     compare.add_argument("--random-state", type=int, default=0)
@@ -79,8 +85,12 @@ def add_compare(commands: Any) -> None:
 def _compare(options: argparse.Namespace) -> int:
     from slidewin.comparison import compare, open_dataset
     from slidewin.comparison.contest import MAX_PASSES
-    from slidewin.report.compared import draw_comparison
+    from slidewin.comparison.entry import TABLES
+    from slidewin.report.compared import PICTURES, draw_comparison
 
+    # Where there is a table, `compare` says whether what is there may be replaced.
+    if not options.overwrite and not (options.output / TABLES[0]).exists():
+        refuse_existing(options.output, PICTURES)
     dataset = open_dataset(options.dataset, layout=options.layout, split=options.split)
     if options.validation is None and options.validation_split is not None:
         options.validation = options.dataset
@@ -96,21 +106,47 @@ def _compare(options: argparse.Namespace) -> int:
         lesion_size=options.lesion_size,
         stride=options.stride,
         attention=options.attention,
-        max_passes=MAX_PASSES if options.max_passes is None else options.max_passes,
+        max_passes=MAX_PASSES if options.max_passes is None else options.max_passes or None,
         output=options.output,
+        overwrite=options.overwrite,
         n_draws=options.draws,
         n_jobs=options.n_jobs,
         random_state=options.random_state,
         verbose=not options.quiet,
     )
-    written = ["table.csv", "table.md", "table.json"]
+    drawn = {}
     try:
-        for name, picture in draw_comparison(compared).items():
-            write_bytes(options.output / name, picture, overwrite=True)
-            written.append(name)
+        drawn = draw_comparison(compared)
     except MissingPackageError as error:  # the figures are in table.json as numbers
         print(f"slidewin compare: {error}", file=sys.stderr)
+    for name in PICTURES:
+        if name in drawn:
+            write_bytes(options.output / name, drawn[name], overwrite=True)
+        else:  # one that is there is of tables that are no more
+            (options.output / name).unlink(missing_ok=True)
     if not options.quiet:
         print(compared)
-        print(f"written to {options.output}: {', '.join(written)}")
+        print(f"written to {options.output}: {', '.join((*TABLES, *drawn))}")
     return 0
+
+
+class _Help(argparse.Action):
+    """Help with the names of all methods, which are gathered when they are asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from slidewin.comparison.methods import known_methods
+
+        uses: dict[str, list[str]] = {}
+        for name in known_methods():
+            method, at, use = name.partition("@")
+            uses.setdefault(method, []).append(at + use)
+        alike: dict[str, list[str]] = {}
+        for method, of in uses.items():
+            alike.setdefault(" or ".join(of), []).append(method)
+        named = [
+            ", ".join(methods) + (f", each with {of} after it" if of else "")
+            for of, methods in alike.items()
+        ]
+        parser.epilog = f"Methods: {'; '.join(named)}."
+        parser.print_help()
+        parser.exit()

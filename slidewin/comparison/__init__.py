@@ -11,6 +11,7 @@ Every method is a localiser and gives a heat map; what comes after does not know
 `score`       what each map is worth, all on the same pixels
 `rows`        figures, intervals, the sweep beside each
 `table`       the table, as text, CSV, Markdown and JSON
+`entry`       what is asked, and refused at once where it is of no use
 `contest`     all of it, in one call
 ============  ====================================================================================
 """

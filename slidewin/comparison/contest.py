@@ -6,7 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from slidewin.classifier import Classifier, load_classifier
-from slidewin.comparison.dataset import open_dataset
+from slidewin.comparison.entry import (
+    TABLES,
+    Dataset,
+    check_count,
+    check_sweep,
+    list_samples,
+    look_through,
+    refuse_leaks,
+    refuse_other,
+)
 from slidewin.comparison.methods import (
     SWEEP,
     Localizer,
@@ -15,9 +24,8 @@ from slidewin.comparison.methods import (
 )
 from slidewin.comparison.results import hash_file
 from slidewin.comparison.run import run
-from slidewin.comparison.sample import Sample
 from slidewin.comparison.table import Comparison, sort_rows
-from slidewin.errors import ArgumentError, ArgumentTypeError
+from slidewin.errors import ArgumentError
 from slidewin.grid import LesionSize, check_size
 from slidewin.output import make_folder, write_text
 from slidewin.versions import versions
@@ -27,8 +35,6 @@ __all__ = ["MAX_PASSES", "compare"]
 
 MAX_PASSES = 10_000
 """Most passes of the network that a comparison lets a method plan for a photo, unless told more."""
-
-Dataset = str | os.PathLike[str] | Sequence[Sample]
 
 
 def compare(
@@ -44,6 +50,7 @@ def compare(
     attention: str | os.PathLike[str] | None = None,
     max_passes: int | None = MAX_PASSES,
     output: str | os.PathLike[str],
+    overwrite: bool = False,
     n_draws: int = 1000,
     n_jobs: int | None = None,
     random_state: int = 0,
@@ -90,7 +97,10 @@ def compare(
     output : path
         Folder for the maps and ``table.csv``, ``table.md``, ``table.json``. Maps that are there
         already, made with the same settings, are taken as they are: a comparison that was cut off
-        goes on.
+        goes on, and methods, validation photos or an attention may be added to one that is there.
+    overwrite : bool
+        Whether the tables of another comparison in that folder are replaced: of another classifier,
+        target, lesion size, stride, seed, or data, or with methods that this one leaves out.
     n_draws : int
         Draws of groups (patients, or photos) with replacement, for 95 % intervals.
     n_jobs : int, optional
@@ -112,6 +122,8 @@ def compare(
     SlidewinError
         If the data or the classifier cannot be read, or the output not be written. A method that
         fails is a row of the table, with the reason.
+    OutputExistsError
+        If the folder has the tables of another comparison, and `overwrite` is false.
 
     Notes
     -----
@@ -157,6 +169,10 @@ def compare(
         classifier = load_classifier(classifier)
     classifier.target_columns(target)  # refuses a target that no class answers to
     lesion_size = check_size(lesion_size)
+    n_draws = check_count("n_draws", n_draws, least=1)
+    random_state = check_count("random_state", random_state, least=0)
+    if max_passes is not None:
+        max_passes = check_count("max_passes", max_passes, least=1)
     chosen = choose_methods(methods, own, classifier)
     # The sweep gates maps, and all are set against it.
     chosen = (SWEEP, *(name for name in chosen if name != SWEEP))
@@ -170,11 +186,30 @@ def compare(
         random_state=random_state,
         own=dict(own or {}),
     )
-    samples = _samples(dataset, "dataset")
-    held = () if validation is None else _samples(validation, "validation")
+    samples = list_samples(dataset, "dataset")
+    held = () if validation is None else list_samples(validation, "validation")
     held = tuple(replace(one, name=f"validation/{one.name}") for one in held)
-    _refuse_leaks(samples, held)
+    refuse_leaks(samples, held)
     count_workers(n_jobs)  # refuses what is no number of workers
+    shown = look_through(samples, "photos", n_jobs=n_jobs, verbose=verbose)
+    chosen_on = look_through(held, "validation", n_jobs=n_jobs, verbose=verbose) if held else None
+    check_sweep(setup, shown.shapes)
+    asked = {
+        "classifier": classifier.fingerprint(),
+        "target": setup.target,
+        "lesion_size": lesion_size,
+        "stride": stride,
+        "max_passes": max_passes,
+        "attention": None if setup.attention is None else hash_file(setup.attention),
+        "random_state": random_state,
+        "n_draws": n_draws,
+        "photos": [sample.name for sample in samples],
+        "dataset_sha256": shown.sha256,
+        "validation": [sample.name for sample in held],
+        "validation_sha256": None if chosen_on is None else chosen_on.sha256,
+    }
+    if not overwrite:
+        refuse_other(Path(output), asked, chosen)
     folder = make_folder(output)
 
     made = run(
@@ -191,16 +226,7 @@ def compare(
     )
     rows_sorted = sort_rows(rows)
     told = {
-        "classifier": classifier.fingerprint(),
-        "target": setup.target,
-        "lesion_size": lesion_size,
-        "stride": stride,
-        "max_passes": max_passes,
-        "attention": None if setup.attention is None else hash_file(setup.attention),
-        "random_state": random_state,
-        "n_draws": n_draws,
-        "photos": [sample.name for sample in samples],
-        "validation": [sample.name for sample in held],
+        **asked,
         "nms_radius": scored.radius,
         "gate": scored.gate,
         "scales": {name: scale.constant for name, scale in scored.scales.items()},
@@ -217,30 +243,10 @@ def compare(
         told,
         Gallery(made, scored.scales, samples, scored.lesions, chosen),
     )
-    for name, text in (
-        ("table.csv", compared.to_csv()),
-        ("table.md", compared.to_markdown()),
-        ("table.json", compared.to_json()),
-    ):
+    texts = (compared.to_json(), compared.to_csv(), compared.to_markdown())
+    for name, text in zip(TABLES, texts, strict=True):
         write_text(folder / name, text, overwrite=True)
     return compared
-
-
-def _samples(dataset: Dataset, name: str) -> tuple[Sample, ...]:
-    if isinstance(dataset, str | os.PathLike):
-        return open_dataset(dataset)
-    samples = tuple(dataset)
-    for sample in samples:
-        if not isinstance(sample, Sample):
-            raise ArgumentTypeError(
-                f"{name}: found {type(sample).__name__}; pass the path of a data set, or what "
-                "slidewin.comparison.open_dataset returns"
-            )
-    if not samples:
-        raise ArgumentError(f"{name}: there are no photos; pass at least one")
-    if len({sample.name for sample in samples}) < len(samples):
-        raise ArgumentError(f"{name}: photos share a name; each needs one of its own")
-    return samples
 
 
 def _existing(path: Path) -> Path:
@@ -249,25 +255,3 @@ def _existing(path: Path) -> Path:
             f"attention={str(path)!r}: no such file; give what AttentionPooling.save has saved"
         )
     return path
-
-
-def _refuse_leaks(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
-    """Refuse a photo, or a patient, on which things would be both chosen and scored."""
-    names = {sample.name for sample in samples}
-    photos = {hash_file(sample.photo): sample for sample in samples}
-    groups = {sample.group: sample for sample in samples if sample.group}
-    for sample in held:
-        if sample.name in names:
-            raise ArgumentError(
-                f"dataset: the name {sample.name!r} is that of a validation photo; rename one"
-            )
-        if (same := photos.get(hash_file(sample.photo))) is not None:
-            raise ArgumentError(
-                f"validation: {sample.photo} is the photo {same.photo} of the data set; what is "
-                "chosen on a photo is not scored on it: leave it out of one"
-            )
-        if sample.group and sample.group in groups:
-            raise ArgumentError(
-                f"validation: group {sample.group!r} is in the data set as well, in "
-                f"{groups[sample.group].photo}; leave it out of one"
-            )

@@ -28,7 +28,7 @@ from slidewin.errors import SweepError
 from slidewin.versions import versions
 from slidewin.workers import count_workers
 
-__all__ = ["Run", "run"]
+__all__ = ["Run", "hash_own", "run"]
 
 _MOST_DEATHS = 3
 """After so many photos in a row of which a method's process dies, the rest is not tried."""
@@ -153,13 +153,13 @@ def _paths(
         if method in ATTENTION and setup.attention is not None:
             how["attention"] = hash_file(setup.attention)
         if own is not None:
-            how["own"] = _hash_own(own)
+            how["own"] = hash_own(own)
         for name, photo in photos.items():
             paths[method, name] = store.path(method, name, result_key(how | {"photo": photo}))
     return paths
 
 
-def _hash_own(own: Localizer) -> str:
+def hash_own(own: Localizer) -> str:
     """SHA-256 of a method of the caller's: what it holds, and the source of its class."""
     sha = hashlib.sha256(cloudpickle.dumps(own))
     # A class of a module is pickled by its name alone, whatever has been edited in it since.
