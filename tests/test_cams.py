@@ -49,12 +49,19 @@ def images(n=5, side=SIDE, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, side, side, 3), np.uint8)
 
 
-def parts(classifier, batch, layer, column=2):
+class LogOdds(nn.Module):
+    """Of the last of three classes, from logits (n, 3)."""
+
+    def forward(self, x):
+        return x[:, 2:] - x[:, :2].exp().sum(1, keepdim=True).log()
+
+
+def parts(classifier, batch, layer):
     """Activations and gradients by hand, (n, channels, rows, cols)."""
     layers = list(classifier.module)
     activations = nn.Sequential(*layers[: layer + 1])(classifier.to_input(batch)).detach()
     activations.requires_grad_()
-    scores = nn.Sequential(*layers[layer + 1 :])(activations)[:, column]
+    scores = nn.Sequential(*layers[layer + 1 :], LogOdds())(activations)
     (gradients,) = torch.autograd.grad(scores.sum(), activations)
     return activations.detach().double().numpy(), gradients.double().numpy()
 
@@ -74,12 +81,12 @@ def close(found, expected):
 def test_it_agrees_with_torchcam_image_by_image(ours, theirs, layer):
     classifier, batch = of(chain(), mean=0.5, std=0.25), images()
     found = ours(classifier, layer=layer).explain(batch)
-    module = classifier.module.eval()
+    module = nn.Sequential(classifier.module, LogOdds()).eval()
     expected = []
     for one in batch:
-        with getattr(methods, theirs)(module, layer) as extractor:
+        with getattr(methods, theirs)(module, f"0.{layer}") as extractor:
             scores = module(classifier.to_input(one[None]).requires_grad_())
-            expected.append(extractor(class_idx=2, scores=scores, normalized=False)[0][0])
+            expected.append(extractor(class_idx=0, scores=scores, normalized=False)[0][0])
     close(found, torch.stack(expected).numpy())
 
 

@@ -199,8 +199,10 @@ def test_windows_do_not_depend_on_who_else_is_in_their_batch(make):
         np.testing.assert_allclose(other, first, rtol=1e-4, atol=1e-7)
 
 
-def test_a_window_logit_is_the_box_filtered_activation_map_plus_bias():
+def test_a_windows_log_odds_are_the_box_filtered_activation_map_plus_bias():
     classifier, photo = valid(bias=-1.5), noise((48, 64))
+    with torch.no_grad():  # what speaks for the background speaks against the lesion
+        classifier.module[-1].weight[0] = -0.5 * classifier.module[-1].weight[1]
     cam = HiResCAM(classifier, on="photo", layer="3")
     (layer,) = cam.localize(photo).layers
     activation_map = layer.values.astype(np.float64) * layer.values.size
@@ -208,9 +210,9 @@ def test_a_window_logit_is_the_box_filtered_activation_map_plus_bias():
     with torch.no_grad():
         for m, n in np.ndindex(*np.subtract(activation_map.shape, cells - 1)):
             window = photo[4 * m : 4 * m + SIDE, 4 * n : 4 * n + SIDE]
-            logit = classifier.scores(classifier.to_input(window[None]))[0, 1].item()
+            background, lesion = classifier.scores(classifier.to_input(window[None]))[0]
             box = activation_map[m : m + cells, n : n + cells].mean()
-            assert logit == pytest.approx(box - 1.5, abs=1e-5)
+            assert (lesion - background).item() == pytest.approx(box - 1.5, abs=1e-5)
 
 
 # How windows' maps are put together.

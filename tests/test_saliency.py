@@ -19,6 +19,7 @@ from slidewin.errors import (
     SlidewinError,
 )
 from slidewin.saliency import GradCAM
+from slidewin.saliency.score import TargetScore
 
 SIDE, CELL = 16, 4
 SEED = 2  # of weights with which every class has something that speaks for it
@@ -64,6 +65,12 @@ def by_hand(classifier, image, n_features, score):
     return (weights * maps).sum(dim=1).relu()[0].detach().numpy()
 
 
+def odds(logits, columns):
+    """The log odds of classes against all others."""
+    others = [k for k in range(len(logits)) if k not in columns]
+    return logits[columns].exp().sum().log() - logits[others].exp().sum().log()
+
+
 def brightness(classes=("background", "lesion")):
     """Says lesion where it is bright, by cells of 4 px: its map can be worked out by hand."""
     module = nn.Sequential(
@@ -90,16 +97,53 @@ def test_the_map_is_that_of_the_paper(target, n_features):
     column = LABELS.index(target)
     cam = GradCAM(classifier, target=target, layer=str(n_features - 1), on="photo")
     (layer,) = cam.localize(photo).layers
-    expected = by_hand(classifier, photo, n_features, lambda logits: logits[column])
+    expected = by_hand(classifier, photo, n_features, lambda logits: odds(logits, [column]))
     np.testing.assert_allclose(layer.values, expected, rtol=1e-5, atol=1e-8)
     assert layer.values.max() > 0
 
 
-def test_a_target_of_several_classes_is_the_log_of_summed_exponentials():
+def test_a_target_of_several_classes_is_the_log_odds_of_all():
     classifier, photo = of(chain()), photo_of()
     (layer,) = GradCAM(classifier, target="lesion", on="photo").localize(photo).layers
-    expected = by_hand(classifier, photo, 4, lambda x: (x[1].exp() + x[2].exp()).log())
+    expected = by_hand(classifier, photo, 4, lambda x: odds(x, [1, 2]))
     np.testing.assert_allclose(layer.values, expected, rtol=1e-5, atol=1e-8)
+    assert expected.any()
+
+
+@pytest.mark.parametrize(
+    ("labels", "target", "outputs"),
+    [
+        *((LABELS, target, 3) for target in (*LABELS, "lesion")),
+        (LABELS[::2], "melanoma", 2),
+        (LABELS[::2], "background", 2),
+        (LABELS[::2], "melanoma", 1),
+        (LABELS[::2], "background", 1),
+    ],
+)
+def test_the_score_is_what_the_sweeps_probability_is_the_sigmoid_of(labels, target, outputs):
+    bias = [0.0, 2.0, -1.0][: len(labels)]
+    classifier = ModuleClassifier(
+        chain(outputs), classes=labels, input_size=SIDE, temperature=0.5, bias=bias
+    )
+    batch = np.stack([photo_of((SIDE, SIDE), seed) for seed in range(4)])
+    with classifier.borrowed(), torch.no_grad():
+        score = TargetScore(classifier, target)(classifier.to_input(batch))
+    found = classifier.target_probability(classifier.predict_proba(batch), target)
+    np.testing.assert_allclose(score.sigmoid()[:, 0].numpy(), found, rtol=1e-5)
+
+
+def test_of_two_classes_one_output_and_two_are_explained_alike():
+    two, photo = chain(2), photo_of()
+    one = nn.Sequential(*list(two)[:-1], nn.Linear(5, 1))
+    with torch.no_grad():
+        one[-1].weight[:] = two[-1].weight[1] - two[-1].weight[0]
+        one[-1].bias[:] = two[-1].bias[1] - two[-1].bias[0]
+    maps = [
+        GradCAM(of(module, LABELS[::2]), on="photo").localize(photo).layers[0].values
+        for module in (one, two)
+    ]
+    np.testing.assert_allclose(maps[0], maps[1], rtol=1e-5)
+    assert maps[0].any()
 
 
 def test_scores_are_calibrated_as_for_the_sweep():
@@ -110,7 +154,7 @@ def test_scores_are_calibrated_as_for_the_sweep():
     photo = photo_of()
 
     def score(x):
-        return (x / 0.25 + torch.tensor(bias))[1:].logsumexp(0)
+        return odds(x / 0.25 + torch.tensor(bias), [1, 2])
 
     (layer,) = GradCAM(classifier, target="lesion", on="photo").localize(photo).layers
     expected = by_hand(classifier, photo, 4, score)
@@ -171,7 +215,7 @@ def test_a_class_is_chosen_by_its_label():
 
 
 def test_nothing_is_ever_rescaled():
-    classifier, photo = of(chain()), photo_of()
+    classifier, photo = of(chain(2), LABELS[::2]), photo_of()
     before = GradCAM(classifier).localize(photo).layers[0].values
     with torch.no_grad():
         classifier.module[-1].weight *= 2
@@ -374,7 +418,7 @@ def test_nan_is_not_taken_for_nothing():
 
 
 def test_frozen_weights_and_no_grad_do_no_harm():
-    classifier, photo = of(chain()), photo_of()
+    classifier, photo = of(chain(2), LABELS[::2]), photo_of()
     expected = GradCAM(classifier).localize(photo).layers[0].values
     classifier.module.requires_grad_(False)
     with torch.no_grad():

@@ -1,7 +1,7 @@
 """Grad-CAM and its relatives: what a layer's feature maps say, weighted by what they are worth.
 
 Let ``A`` be a layer's activations, of shape (channels, rows, cols), and ``g`` the gradient of the
-target's score in them. Every method sums over the channels and cuts off what is below 0:
+target's log odds in them. Every method sums over the channels and cuts off what is below 0:
 
 ========== ==================================================
 Grad-CAM   ``A`` times the mean of ``g`` over rows and cols
@@ -93,6 +93,9 @@ class GradCAM(_FromTorchcam):
     bytes a pixel for the default network; at the sweep's levels by as much for each pixel of the
     largest; by windows it does not. Meanwhile no other thread may use the module.
 
+    The score explained is the target's log odds (see :class:`Explainer`), not the class's logit as
+    in the paper: of two classes the map is that of the difference of their logits.
+
     On a photo as it is, values are the smaller the larger the photo: the score is a mean over it.
 
     References
@@ -115,7 +118,7 @@ class GradCAM(_FromTorchcam):
 class LayerCAM(_FromTorchcam):
     """LayerCAM: each cell weighted by its own gradient, where that is above 0. A localiser.
 
-    Parameters, cost and memory are those of :class:`GradCAM`; computed by torchcam.
+    Parameters, score, cost and memory are those of :class:`GradCAM`; computed by torchcam.
 
     References
     ----------
@@ -144,9 +147,10 @@ class ScoreCAM(_FromTorchcam):
     An image takes a pass for each channel of the layer and two more, 130 with the default network:
     with ``on="windows"`` most photos need more than `max_passes`.
 
-    The weights are a softmax over channels, so values have the scale of the layer's activations,
-    and do not grow with the score. What a channel does not let through is 0 at the network's input,
-    which is the colour ``mean`` of the classifier; where that is black it may look like a lesion.
+    The weights are a softmax over channels of the score, the target's log odds, so values have the
+    scale of the layer's activations, and do not grow with the score. What a channel does not let
+    through is 0 at the network's input, which is the colour ``mean`` of the classifier; where that
+    is black it may look like a lesion.
 
     References
     ----------
@@ -179,7 +183,7 @@ class ScoreCAM(_FromTorchcam):
 class GradCAMPlusPlus(_FromGradients):
     """Grad-CAM++: gradients above 0, damped where many cells share in the score. A localiser.
 
-    Parameters, cost and memory are those of :class:`GradCAM`.
+    Parameters, score, cost and memory are those of :class:`GradCAM`.
 
     Notes
     -----
@@ -215,10 +219,10 @@ class GradCAMPlusPlus(_FromGradients):
 class HiResCAM(_FromGradients):
     """HiResCAM: activations times gradients, cell by cell. A localiser.
 
-    Parameters, cost and memory are those of :class:`GradCAM`. Where the layer is followed by
-    nothing but linear layers, the cells' values, those below 0 too, sum to the score but for the
-    bias. Where those weigh the cells of a window differently, as the default network's head does,
-    so does the map: by windows it shows the windows' lattice.
+    Parameters, score, cost and memory are those of :class:`GradCAM`. Where the layer is followed by
+    nothing but linear layers, and there are two classes, the cells' values, those below 0 too, sum
+    to the score but for the bias. Where those layers weigh the cells of a window differently, as
+    the default network's head does, so does the map: by windows it shows the windows' lattice.
 
     References
     ----------

@@ -54,8 +54,9 @@ class Explainer(ABC):
         From :func:`slidewin.load_classifier`; made from a torch module, for most methods.
     target : str, optional
         As for the sweep; the classifier's own by default. The score that a map explains is the
-        class's logit, calibrated as for the sweep; for a target of several classes the log of
-        their summed exponentials. Where the module returns probabilities, it is their sum.
+        target's log odds, calibrated as for the sweep, whose probability is their sigmoid: the log
+        of the summed exponentials of the target's logits, less that of all other classes'. Where
+        the module returns probabilities, it is the target's.
     on : {"input", "photo", "levels", "windows"}
         What is explained. ``"input"``: the photo shrunk to the classifier's input, as is usual.
         ``"photo"``: the photo as it is, for networks that take any size. ``"levels"``: the photo at

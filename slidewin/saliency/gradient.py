@@ -60,9 +60,9 @@ class Saliency(FromCaptum):
 
     Notes
     -----
-    The magnitude of the score's gradient in the network's normalised input, the largest of the
-    three colours', computed by Captum. On a photo as it is, memory grows by some 450 bytes a pixel
-    for the default network.
+    The score is the target's log odds (see :class:`Explainer`). The map is the magnitude of its
+    gradient in the network's normalised input, the largest of the three colours', computed by
+    Captum. On a photo as it is, memory grows by some 450 bytes a pixel for the default network.
 
     References
     ----------
@@ -134,7 +134,7 @@ class _ThroughReLUs(Saliency):
 class GuidedBackprop(_ThroughReLUs):
     """Guided backpropagation: the gradient, along paths on which it is above 0. A localiser.
 
-    Parameters, cost and memory are those of :class:`Saliency`.
+    Parameters, score, cost and memory are those of :class:`Saliency`.
 
     Notes
     -----
@@ -164,7 +164,7 @@ class GuidedBackprop(_ThroughReLUs):
 class Deconvolution(_ThroughReLUs):
     """Deconvolution (deconvnet): the score handed back through the layers upended. A localiser.
 
-    Parameters, cost and memory are those of :class:`Saliency`.
+    Parameters, score, cost and memory are those of :class:`Saliency`.
 
     Notes
     -----
@@ -205,11 +205,11 @@ class IntegratedGradients(FromCaptum):
     Notes
     -----
     The baseline is the median colour of each pixel's surroundings, squares of two diameters of the
-    lesions that the classifier knows: black, the usual one, looks like a lesion, and black parts
-    of an image could have no value. The values of all pixels, those below 0 too, sum to the score
-    of the image less that of the baseline, up to what `n_steps` leave: for windows of real photos
-    and the default network 2 % with 32 steps, 4 % with 16, 8 % with 8, whose maps correlate by 0.99
-    with those of 64. What is above 0 is kept.
+    lesions that the classifier knows: black, the usual one, looks like a lesion, and black parts of
+    an image could have no value. The values of all pixels, those below 0 too, sum to the target's
+    log odds in the image less those in the baseline, up to what `n_steps` leave: for windows of
+    real photos and the default network 2 % with 32 steps, 4 % with 16, 8 % with 8, whose maps
+    correlate by 0.99 with those of 64. What is above 0 is kept.
 
     Computed by Captum. An image takes `n_steps` passes there and back; memory is that of
     :class:`Saliency`.

@@ -28,12 +28,13 @@ class LRP(FromCaptum):
 
     Notes
     -----
-    What is handed back is the target's logit over the temperature, less its bias, which belongs to
-    no place; for a target of several classes, their mean by probability. Where that is below 0,
-    there may be no evidence at all. Rules: the last layer shares by what each feature contributes,
-    the layers before by what speaks for them (alpha 1, beta 0), the first by the distance of
-    colours from the ends of their range (Montavon et al., https://arxiv.org/abs/1512.02479). Every
-    layer's bias is shared out evenly over what the layer sees. What is above 0 is kept.
+    What is handed back are the classes' logits over the temperature, less their biases, which
+    belong to no place: the mean by probability of those of the target, less that of all others. Of
+    so much the log odds consist that other methods explain. Where it is below 0, there may be no
+    evidence at all. Rules: the last layer shares by what each feature contributes, the layers
+    before by what speaks for them (alpha 1, beta 0), the first by the distance of colours from the
+    ends of their range (Montavon et al., https://arxiv.org/abs/1512.02479). Every layer's bias is
+    shared out evenly over what the layer sees. What is above 0 is kept.
 
     So the shares sum to what is handed back. That is checked in every image, to 1 %, against the
     network itself: Captum's own rules lose all of it in the default network, whose biases keep it,
@@ -68,8 +69,8 @@ class LRP(FromCaptum):
             )
 
     def passes_each(self) -> int:
-        """Two passes and one back for each class of the target, and one to check them."""
-        return 3 * len(self.classifier.target_columns(self.target)) + 1
+        """Two passes and one back for each class, and one to check them."""
+        return 3 * len(self.classifier.classes_) + 1
 
     def _maps(self, images: Images, inputs: "torch.Tensor") -> "torch.Tensor":  # noqa: ARG002
         import torch
@@ -79,21 +80,17 @@ class LRP(FromCaptum):
 
         classifier = self.classifier
         chain = Chain(classifier.module, classifier.mean, classifier.std)
+        scored = TargetScore(classifier, self.target)
         with torch.no_grad():
-            TargetScore(classifier, self.target)(inputs)  # refuses what are no scores, in words
-            scores = classifier.scores(inputs).reshape(len(inputs), -1).float()
-        columns, k = classifier.target_columns(self.target), len(classifier.classes_)
-        if scores.shape[1] < k:  # one number, which speaks for the second class
-            weights = scores.new_full((1, len(scores)), 1.0 if columns == [1] else -1.0)
-            columns = [0]
-        else:
-            calibrated = scores / classifier.temperature + scores.new_tensor(classifier.bias)
-            weights = calibrated[:, columns].softmax(1).T
+            outputs = scored.outputs(inputs).float()
+        # By how much the score goes up with each output; of one that speaks against it, down.
+        (weights,) = torch.autograd.grad(scored.of(outputs.requires_grad_()).sum(), outputs)
+        outputs = outputs.detach()
         total = torch.zeros_like(inputs[:, 0], dtype=torch.float32)
-        for column, weight in zip(columns, weights, strict=True):
+        for column, weight in enumerate(weights.T):
             relevance = chain.relevance(inputs, column)
-            self._check(relevance, scores[:, column] - chain.bias[column])
-            total += weight.view(-1, 1, 1) * relevance / classifier.temperature
+            self._check(relevance, outputs[:, column] - chain.bias[column])
+            total += weight.view(-1, 1, 1) * relevance
         return total.relu()
 
     def _check(self, relevance: "torch.Tensor", score: "torch.Tensor") -> None:
