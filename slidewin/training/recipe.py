@@ -242,7 +242,8 @@ def learn(
         if verbose:
             tqdm.write(", ".join(f"{name} {value}" for name, value in point.items()))
         if number < rounds:
-            around = [lesion.surroundings for lesion in data.lesions["train"]]
+            # Each lesion's picture once: there may be many, and most are much alike.
+            around = [lesion.surroundings for lesion in data.lesions["train"][number::rounds]]
             hard = [*data.negatives["train"], *data.drawn["train"], *around]
             mined += mine(classifier, hard, known=mined, verbose=verbose)
     refit = refit_head(

@@ -42,8 +42,8 @@ KINDS = {
 """Kinds of window and their shares; all but the first are background."""
 CONTEXT_NEGATIVES = "lesion on no skin"
 MINED = "mined"
-_MINED_SHARE = 0.25  # of all windows, once there are mined ones
-_MINED_BY_LESIONS = 0.5  # share of those from lesions' own pictures
+_MINED_SHARE = 0.30  # of all windows, once there are mined ones
+_MINED_BY_LESIONS = 1 / 3  # share of those from lesions' own pictures
 _DRAWN = 0.5  # share of drawn ones among the backgrounds
 _LESION_SCALES = (0.65, 1.6)
 _TOO_SMALL = (0.15, 0.42)
@@ -80,9 +80,9 @@ class WindowSource:
     drawn : sequence of Background
         Drawn backgrounds, of which one may want many beside a few photos.
     mined : sequence of MinedPlace
-        Hard negatives, if any have been mined. If some are in lesions' own pictures, half of those
-        shown are drawn from these, lesion by lesion, lest pictures of a common kind swamp those of
-        a rare one; the other half is drawn from all.
+        Hard negatives, if any have been mined. If some are in lesions' own pictures, a third of
+        those shown are drawn from these, lesion by lesion, lest pictures of a common kind swamp
+        those of a rare one.
     n_classes, input_size, context
         As the classifier to be trained has them.
     distortions : collection of str
@@ -106,6 +106,7 @@ class WindowSource:
     beyond: tuple[int, int, int] | None = None
     _by_class: list["_Group"] = field(init=False)
     _mined_in: dict[Background, list[MinedPlace]] = field(init=False)
+    _mined_elsewhere: list[MinedPlace] = field(init=False)
 
     def __post_init__(self) -> None:
         """Index the lesions by class."""
@@ -119,7 +120,9 @@ class WindowSource:
         for place in self.mined:
             if place.photo in pictures:
                 mined_in.setdefault(place.photo, []).append(place)
+        elsewhere = [place for place in self.mined if place.photo not in pictures]
         object.__setattr__(self, "_mined_in", mined_in)
+        object.__setattr__(self, "_mined_elsewhere", elsewhere)
 
     def shares(self) -> dict[str, float]:
         """Share of each kind of window, in all 1."""
@@ -191,11 +194,12 @@ class WindowSource:
         return self._cut(place.photo.image, (row, col), scale, rng), 0
 
     def _any_mined(self, rng: np.random.Generator) -> MinedPlace:
-        places: Sequence[MinedPlace] = ()
-        if self._mined_in and rng.random() < _MINED_BY_LESIONS:
+        places: Sequence[MinedPlace] = self._mined_elsewhere
+        if self._mined_in and (not places or rng.random() < _MINED_BY_LESIONS):
             for _ in range(_TRIES):
                 picture = self._any_class(rng).any_lesion(rng).surroundings
-                if places := self._mined_in.get(picture, ()):
+                if found := self._mined_in.get(picture):
+                    places = found
                     break
         places = places or self.mined
         return places[int(rng.integers(len(places)))]
