@@ -208,7 +208,7 @@ class IntegratedGradients(FromCaptum):
     lesions that the classifier knows: black, the usual one, looks like a lesion, and black parts of
     an image could have no value. The values of all pixels, those below 0 too, sum to the target's
     log odds in the image less those in the baseline, up to what `n_steps` leave: for windows of
-    real photos and the default network 2 % with 32 steps, 4 % with 16, 8 % with 8, whose maps
+    real photos and the default network 2 % with 32 steps, 4 % with 16, 7 % with 8, whose maps
     correlate by 0.99 with those of 64. What is above 0 is kept.
 
     Computed by Captum. An image takes `n_steps` passes there and back; memory is that of

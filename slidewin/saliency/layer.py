@@ -38,6 +38,11 @@ class CAM(Explainer):
     in other modules the cells are taken to be spread evenly, as they are in padded networks.
 
     Where the layer's output is changed in place by the next, it is explained as changed.
+
+    A head that is a convolution sees a window as one cell, so it is not chosen, but images larger
+    than a window as a map of the classes. With ``on="levels"`` and ``"photo"`` that is worth asking
+    for: with the default network ``layer="19"``, where lesions stand out clearer than in the layer
+    before, and the map is what the log odds of single windows are made of.
     """
 
     classifier: ModuleClassifier
