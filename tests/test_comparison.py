@@ -22,6 +22,7 @@ from slidewin.comparison.gallery import Gallery
 from slidewin.comparison.methods import SWEEP, USES, Setup, choose_methods
 from slidewin.comparison.notes import verdict
 from slidewin.comparison.results import Result, Store, lightened
+from slidewin.comparison.table import FIGURES
 from slidewin.comparison.variants import make_scale, survey_map
 from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError
 from slidewin.heatmap import HeatLayer, HeatMap
@@ -109,6 +110,54 @@ def test_the_sweep_and_rivals_are_scored(told):
     assert str(told) == told.to_text()
     assert told.rows[-1].photos == 0
     assert not any("wholly there" in note for note in told.notes)  # a blank map hides no lesion
+
+
+def test_what_the_lattice_allows_is_told_of_the_sweep_alone(told):
+    ceilings = {
+        (one.method, one.variant): one.figures["dice_ceiling"]
+        for one in told.rows
+        if "dice_ceiling" in one.figures
+    }
+    ((which, ceiling),) = ceilings.items()
+    assert which == (SWEEP, "as is")
+    assert 0.5 < ceiling < 1
+    assert row(told, SWEEP, "as is").figures["dice_oracle"] <= ceiling
+    assert any(f"allows a Dice of {ceiling:.3f} at best" in note for note in told.notes)
+
+
+def test_lesions_are_scored_one_by_one(told):
+    good, flat = row(told, "good", "scaled").figures, row(told, "baseline-uniform", "raw").figures
+    assert good["peak_recall"] == good["lesion_dice_tuned"] == 1  # darkness is the truth
+    assert row(told, "good", "raw").figures["lesion_dice_tuned"] == 1
+    assert flat["peak_recall"] == 0  # its one peak is its middle
+    assert "lesion_dice_fixed" not in row(told, "good", "raw").figures
+    # All are of one size, so none is smaller than the median.
+    assert not any("small" in name for one in told.rows for name in one.figures)
+
+
+def test_what_is_found_in_lesion_free_photos_is_told_where_enough_lesions_are(told):
+    for one in told.rows:
+        for share in (80, 90, 95):
+            specificity = one.figures.get(f"specificity_{share}")
+            detections = one.figures.get(f"free_detections_{share}")
+            assert (specificity is None) == (detections is None)
+            if specificity is not None:
+                assert detections >= 1 - specificity
+                assert (detections > 0) == (specificity < 1)
+    stretched = row(told, "good", "minmax").figures
+    assert row(told, "good", "scaled").figures["free_detections_80"] == 0
+    assert stretched["free_detections_80"] >= 1
+    assert stretched["free_flagged_80"] > 0
+    assert row(told, "good", "raw").figures["free_flagged_80"] == 0
+
+
+def test_the_files_have_all_figures_and_the_page_those_that_fit(told):
+    page, head = told.to_markdown(), told.to_csv().splitlines()[0].split(",")
+    assert set(FIGURES) <= set(head)
+    for name in ("dice_ceiling", "peak_recall", "lesion_dice_tuned", "free_detections_80"):
+        assert f"| {FIGURES[name]} |" in page
+    assert FIGURES["free_flagged_95"] not in page
+    assert "free_flagged_95" in row(told, SWEEP, "as is").figures
 
 
 def test_a_stretched_map_lights_up_every_photo(told):

@@ -54,6 +54,18 @@ def test_no_map_of_the_grid_is_better(row, col, lesions, seed):
         assert best_dice(grid, values, truth) <= ceiling + 0.005
 
 
+def test_a_map_has_the_ceiling_of_its_plan():
+    grid = plan_grid(SHAPE, lesion_size=(16, 40))
+    layers = [
+        HeatLayer(np.zeros(level.lattice), rows=level.row_centres, cols=level.col_centres)
+        for level in reversed(grid.levels)
+    ]
+    heat = HeatMap(SHAPE, layers, method="test", unit="raw")
+    truth = disc(87.3, 91.8, 20)
+    assert len(layers) > 1
+    assert grid_ceiling(heat, truth) == grid_ceiling(grid, truth) < 1
+
+
 def test_finer_grids_have_higher_ceilings_and_one_of_pixels_has_none():
     truth = disc(87.3, 91.8, 40) | disc(50, 50, 20)
     ceilings = [

@@ -132,7 +132,7 @@ def compare(
     classifier that has no fingerprint, such as a function, are not taken up again by a later call.
 
     The folder takes up to 4 bytes a pixel, method and photo; memory for scoring 16 kB a method,
-    variant and photo, and 30 bytes a pixel of the photo at hand.
+    variant and photo, 30 bytes a pixel of the photo at hand, and 60 of the box round its lesions.
 
     References
     ----------

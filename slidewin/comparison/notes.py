@@ -1,13 +1,17 @@
 """Notes: how a comparison was done, what is missing and why, and where the sweep is behind."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
+from statistics import mean
 
+from slidewin.comparison.methods import SWEEP
 from slidewin.comparison.rows import PAIRED
 from slidewin.comparison.run import Run
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.score import Scored
 from slidewin.comparison.table import FIGURES, Row
+from slidewin.comparison.variants import AS_IS
 
 __all__ = ["how_done", "verdict"]
 
@@ -55,6 +59,12 @@ def how_done(
             f"Candidates at most {scored.radius:.1f} px apart, half the median lesion's diameter, "
             "count as one; one hits the lesion that it is on."
         )
+        ceilings = [photo.ceiling for photo in scored.photos.get((SWEEP, AS_IS), {}).values()]
+        if known := [ceiling for ceiling in ceilings if not math.isnan(ceiling)]:
+            notes.append(
+                f"The sweep's lattice allows a Dice of {mean(known):.3f} at best, by values fitted "
+                "to these lesions: what is missing to it the classifier has lost."
+            )
     if not free:
         notes.append("No photo is without lesions: nothing is known of false alarms there.")
     positive, negative = scored.validation

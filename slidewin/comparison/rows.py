@@ -13,16 +13,19 @@ from slidewin.comparison.run import Run
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.score import PhotoScore, Scored
 from slidewin.comparison.table import Row
-from slidewin.comparison.variants import AS_IS
+from slidewin.comparison.variants import AS_IS, name_thresholds
 from slidewin.metrics import (
     CAMELYON16_RATES,
     LUNA16_RATES,
     Difference,
+    Judged,
+    PixelCounts,
     draw_photos,
     drawn_auroc,
     drawn_pxap,
     drawn_sensitivity,
     drawn_specificity,
+    froc,
     lesion_free_photos,
     max_box_accuracy,
     oracle_overlap,
@@ -192,6 +195,8 @@ def _figures(which: Which, photos: Sequence[PhotoScore], scored: Scored) -> dict
         "photo_auroc_top": float(top[0]),
         "pointing": _mean([photo.pointing for photo in positive]),
         "pointing_near": _mean([photo.pointing_near for photo in positive]),
+        "peak_recall": _mean([photo.peaks for photo in positive]),
+        "dice_ceiling": _mean([photo.ceiling for photo in positive]),
         "energy": _mean([photo.energy.share for photo in positive]),
         "energy_lift": _mean([photo.energy.lift for photo in positive]),
     }
@@ -205,27 +210,46 @@ def _figures(which: Which, photos: Sequence[PhotoScore], scored: Scored) -> dict
     if any(photo.counts.n_lesion for photo in photos):
         oracle = oracle_overlap(counts)
         figures |= {"iou_oracle": oracle.macro_iou, "dice_oracle": oracle.macro_dice}
-    thresholds = {} if variant == "raw" else {"fixed": 0.5}
-    if which in scored.thresholds:
-        thresholds["tuned"] = scored.thresholds[which]
-        scale = scored.scales[method]
-        tuned = thresholds["tuned"]
-        figures["threshold_tuned"] = scale.value(tuned) if variant == "raw" else tuned
-    for name, threshold in thresholds.items():
+    for name, threshold in name_thresholds(which, scored.thresholds).items():
         overlap = overlap_at(counts, threshold)
         # Candidates are on the map's own scale, pixels in bins of it.
         least = scored.scales[method].value(threshold) if variant == "raw" else threshold
+        lesions = [lesion for photo in positive for lesion in photo.outlined[name]]
+        small = [lesion.dice for lesion in lesions if lesion.diameter < 2 * scored.radius]
         free = lesion_free_photos(judged, counts, threshold)
         found = lesion_free_photos(judged, counts, least)
         figures |= {
             f"iou_{name}": overlap.macro_iou,
             f"dice_{name}": overlap.macro_dice,
+            f"lesion_dice_{name}": _mean([lesion.dice for lesion in lesions]),
+            f"lesion_dice_small_{name}": _mean(small),
             f"free_detected_{name}": found.with_detection,
             f"free_detections_{name}": found.detections_per_photo,
             f"free_flagged_{name}": free.flagged,
         }
         if name == "tuned":
-            figures["micro_dice_tuned"] = overlap.micro_dice
+            figures |= {"micro_dice_tuned": overlap.micro_dice, "threshold_tuned": least}
+    return figures | _where_found(which, judged, counts, scored)
+
+
+def _where_found(
+    which: Which, judged: Sequence[Judged], counts: Sequence[PixelCounts], scored: Scored
+) -> dict[str, float]:
+    """What is found in lesion-free photos at the thresholds that find enough of the lesions."""
+    curve = froc(judged)
+    figures: dict[str, float] = {}
+    for share in (80, 90, 95):
+        least = curve.threshold_finding(share / 100)
+        if np.isnan(least):
+            continue
+        binned = least
+        if which[1] == "raw":
+            binned = float(scored.scales[which[0]].bins(np.array([least], np.float32))[0])
+        found = lesion_free_photos(judged, counts, least)
+        figures |= {
+            f"free_detections_{share}": found.detections_per_photo,
+            f"free_flagged_{share}": lesion_free_photos(judged, counts, binned).flagged,
+        }
     return figures
 
 

@@ -7,7 +7,7 @@ round, and one map held at a time.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,19 +18,33 @@ from tqdm import tqdm
 from slidewin.comparison.methods import SWEEP
 from slidewin.comparison.run import Run
 from slidewin.comparison.sample import Sample
-from slidewin.comparison.variants import Scale, Survey, make_scale, survey_map, tune_gate, vary
+from slidewin.comparison.variants import (
+    AS_IS,
+    Scale,
+    Survey,
+    make_scale,
+    name_thresholds,
+    survey_map,
+    tune_gate,
+    vary,
+)
 from slidewin.heatmap import HeatMap
+from slidewin.mask import threshold_mask
 from slidewin.metrics import (
     BoxMatches,
     Energy,
     Judged,
+    LesionDice,
     PixelCounts,
     best_threshold,
     count_pixels,
     energy_pointing,
     find_candidates,
+    grid_ceiling,
     judge_candidates,
+    lesion_dice,
     match_boxes,
+    peak_recall,
     photo_score,
     pointing_game,
     pointing_tolerance,
@@ -53,6 +67,7 @@ _BOXES: dict[str, tuple[Any, ...]] = {
 
 Which = tuple[str, str]
 Mask = NDArray[np.bool_]
+Lesions = Sequence[Mask] | Mask
 Pixels = NDArray[np.float32]
 
 
@@ -73,7 +88,13 @@ class PhotoScore:
         Of its pixels the highest, and the mean of the highest thousandth.
     pointing, pointing_near : float
         The pointing game, exactly and within its usual tolerance.
+    peaks : float
+        Share of the lesions that as many of the map's best peaks hit.
     energy : Energy
+    outlined : mapping of str to sequence of LesionDice
+        Of each lesion, by the names of :func:`name_thresholds`.
+    ceiling : float
+        The best Dice that a map of the sweep's lattice can reach; NaN of all other methods.
     """
 
     counts: PixelCounts
@@ -83,7 +104,10 @@ class PhotoScore:
     highest_mean: float
     pointing: float
     pointing_near: float
+    peaks: float
     energy: Energy
+    outlined: Mapping[str, Sequence[LesionDice]]
+    ceiling: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +181,8 @@ def score_maps(
     Notes
     -----
     What is kept takes 16 kB a photo, method and variant, and a bit a pixel. Time is up to half a
-    second a megapixel and method, most of it for the boxes at 100 thresholds.
+    second a megapixel and method, most of it for the boxes at 100 thresholds; and once a photo
+    1.2 s a megapixel of the box round its lesions, for what the lattice of the sweep allows.
     """
     everywhere = [*validation, *samples]
     look = partial(_survey, run=run, methods=methods)
@@ -175,7 +200,7 @@ def score_maps(
     diameters = [diameter for one in shown for diameter in one.diameters.values()]
     radius = float(np.median(diameters)) / 2 if diameters else 0.0
 
-    scorer = _Scorer(run, scales, gate, surveyed, radius)
+    scorer = _Scorer(run, scales, gate, surveyed, radius, {})
     tuned: dict[Which, list[PixelCounts]] = {}
     for _, counted in _each(scorer.counts, validation, "tune", n_jobs, verbose):
         for which, counts in counted.items():
@@ -185,6 +210,7 @@ def score_maps(
         for which, photos in tuned.items()
         if any(photo.n_lesion for photo in photos)
     }
+    scorer = replace(scorer, thresholds=thresholds)
     scored: dict[Which, dict[str, PhotoScore]] = {}
     for name, scores in _each(scorer.score, samples, "score", n_jobs, verbose):
         for which, score in scores.items():
@@ -252,6 +278,7 @@ class _Scorer:
     gate: float | None
     surveyed: Mapping[str, _Surveyed]
     radius: float
+    thresholds: Mapping[Which, float]  # of the third round alone
 
     def counts(self, sample: Sample) -> dict[Which, PixelCounts]:
         """Of a photo, the pixels by their score."""
@@ -266,7 +293,7 @@ class _Scorer:
         seen = self.surveyed[sample.name]
         lesions, ignored = sample.read()[1], seen.ignored()
         truth, near = np.isin(lesions, list(seen.diameters)), pointing_tolerance(seen.shape)
-        masks = [lesions == k for k in seen.diameters] or truth
+        masks: Lesions = [lesions == k for k in seen.diameters] or truth
         scores = {}
         for which, pixels in self._varied(sample.name, ignored):
             candidates = find_candidates(pixels, radius=self.radius)
@@ -282,7 +309,12 @@ class _Scorer:
                 highest_mean=photo_score(pixels, top=0.001, ignore=ignored),
                 pointing=pointing_game(pixels, truth, ignore=ignored),
                 pointing_near=pointing_game(pixels, truth, tolerance=near, ignore=ignored),
+                peaks=peak_recall(candidates, masks, ignore=ignored),
                 energy=energy_pointing(pixels, truth, ignore=ignored),
+                outlined=self._outlined(which, pixels, masks, ignored) if seen.n_lesions else {},
+                ceiling=self._ceiling(sample.name, truth, ignored)
+                if which == (SWEEP, AS_IS)
+                else math.nan,
             )
         return scores
 
@@ -297,5 +329,20 @@ class _Scorer:
                 yield from (((method, variant), pixels) for variant, pixels in varied.items())
 
     def _counted(self, which: Which, pixels: Pixels, truth: Mask, ignored: Mask) -> PixelCounts:
-        binned = self.scales[which[0]].bins(pixels) if which[1] == "raw" else pixels
-        return count_pixels(binned, truth, ignore=ignored)
+        return count_pixels(self._binned(which, pixels), truth, ignore=ignored)
+
+    def _binned(self, which: Which, pixels: Pixels) -> Pixels:
+        return self.scales[which[0]].bins(pixels) if which[1] == "raw" else pixels
+
+    def _outlined(
+        self, which: Which, pixels: Pixels, lesions: Lesions, ignored: Mask
+    ) -> dict[str, list[LesionDice]]:
+        binned = self._binned(which, pixels)
+        return {
+            name: lesion_dice(threshold_mask(binned, threshold), lesions, ignore=ignored)
+            for name, threshold in name_thresholds(which, self.thresholds).items()
+        }
+
+    def _ceiling(self, name: str, truth: Mask, ignored: Mask) -> float:
+        heat = self.run.result(SWEEP, name).heatmap
+        return math.nan if heat is None else grid_ceiling(heat, truth, ignore=ignored)

@@ -33,6 +33,11 @@ FIGURES = {
     "dice_tuned": "Dice, threshold tuned",
     "iou_oracle": "IoU, oracle",
     "dice_oracle": "Dice, oracle",
+    "dice_ceiling": "best Dice that the sweep's lattice allows",
+    "lesion_dice_fixed": "Dice by lesion, at 0.5",
+    "lesion_dice_tuned": "Dice by lesion, threshold tuned",
+    "lesion_dice_small_fixed": "Dice by lesion under the median diameter, at 0.5",
+    "lesion_dice_small_tuned": "Dice by lesion under the median diameter, threshold tuned",
     "micro_dice_tuned": "Dice of all pixels, threshold tuned",
     "threshold_tuned": "threshold tuned",
     "box_relative": "MaxBoxAccV2, as published",
@@ -43,6 +48,7 @@ FIGURES = {
     "box_absolute_per_photo": "boxes per photo with lesions, one scale",
     "pointing": "pointing game",
     "pointing_near": "pointing game, within 15/224",
+    "peak_recall": "lesions hit by as many best peaks",
     "energy": "energy on lesions",
     "energy_lift": "energy on lesions, times chance",
     "free_detected_fixed": "lesion-free photos with a detection, at 0.5",
@@ -51,6 +57,14 @@ FIGURES = {
     "free_detections_tuned": "detections per lesion-free photo, threshold tuned",
     "free_flagged_fixed": "pixels of lesion-free photos flagged, at 0.5",
     "free_flagged_tuned": "pixels of lesion-free photos flagged, threshold tuned",
+    **{
+        f"free_{what}_{share}": f"{words} at {share} % of lesions"
+        for what, words in (
+            ("detections", "detections per lesion-free photo,"),
+            ("flagged", "pixels of lesion-free photos flagged,"),
+        )
+        for share in (80, 90, 95)
+    },
     "seconds_per_mp": "seconds per megapixel",
     "cpu_seconds_per_mp": "CPU seconds per megapixel",
     "peak_mib": "memory at its peak, MiB",
@@ -67,6 +81,11 @@ _SHOWN = {
     "seconds_per_mp": "s/MP",
     "peak_mib": "MiB",
 }
+_IN_FILES = frozenset(  # of CSV and JSON: what says little beside another column
+    [f"lesion_dice{small}_fixed" for small in ("", "_small")]
+    + [f"free_{what}_{share}" for what in ("detections", "flagged") for share in (90, 95)]
+    + ["free_flagged_80"]
+)
 _PREFERRED = ("as is", "scaled", "raw", "gated", "minmax")  # of equals, the first is shown
 
 
@@ -193,8 +212,12 @@ class Comparison:
         return "\n".join([*text, *told, *missing, *self.notes]) + "\n"
 
     def to_markdown(self) -> str:
-        """All rows and figures there are, and the notes."""
-        figures = [name for name in FIGURES if any(name in row.figures for row in self.rows)]
+        """All rows, the figures there are but for a few that are in the files, and the notes."""
+        figures = [
+            name
+            for name in FIGURES
+            if name not in _IN_FILES and any(name in row.figures for row in self.rows)
+        ]
         ahead = [n for n in FIGURES if any(n in row.sweep_ahead for row in self.rows)]
         heads = ["method", "variant", "photos", *(FIGURES[name] for name in figures)]
         heads += [f"sweep ahead: {FIGURES[name]}" for name in ahead] + ["refused"]

@@ -12,7 +12,7 @@
 ======================  ==========================================================================
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +26,7 @@ __all__ = [
     "Scale",
     "Survey",
     "make_scale",
+    "name_thresholds",
     "survey_map",
     "tune_gate",
     "vary",
@@ -39,6 +40,7 @@ _RANKS = 400
 
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Which = tuple[str, str]
 Unit = Literal["probability", "raw"]
 
 
@@ -189,6 +191,18 @@ def _stretched(pixels: Pixels, ignored: Mask) -> Pixels:
     low, high = shown.min(), shown.max()
     stretched: Pixels = ((pixels - low) / (high - low)).clip(0, 1)
     return stretched
+
+
+def name_thresholds(which: Which, tuned: Mapping[Which, float]) -> dict[str, float]:
+    """Thresholds of a variant, on the scale of its bins; 0.5 means nothing on a raw one.
+
+    Examples
+    --------
+    >>> name_thresholds(("grad-cam@input", "scaled"), {("grad-cam@input", "scaled"): 0.3})
+    {'fixed': 0.5, 'tuned': 0.3}
+    """
+    fixed = {} if which[1] == "raw" else {"fixed": 0.5}
+    return fixed | ({"tuned": tuned[which]} if which in tuned else {})
 
 
 def tune_gate(probabilities: Sequence[float], has_lesion: Sequence[bool]) -> float | None:

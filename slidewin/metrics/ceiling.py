@@ -19,13 +19,14 @@ _CLIP = 30.0  # exp of more gains nothing
 Floats = npt.NDArray[np.float64]
 
 
-def grid_ceiling(grid: Grid, truth: Mask, *, ignore: Mask | None = None) -> float:
+def grid_ceiling(grid: Grid | HeatMap, truth: Mask, *, ignore: Mask | None = None) -> float:
     """Best Dice that a map of a plan's windows can reach on a photo's lesions.
 
     Parameters
     ----------
-    grid : Grid
-        The plan. Its finest level sets the ceiling: the others are coarser.
+    grid : Grid or HeatMap
+        The plan, or a map made by it, of which the places count and not the values. Its finest
+        level sets the ceiling: the others are coarser.
     truth : ndarray of shape (H, W), bool
         The pixels of all lesions.
     ignore : ndarray of shape (H, W), bool, optional
@@ -40,7 +41,7 @@ def grid_ceiling(grid: Grid, truth: Mask, *, ignore: Mask | None = None) -> floa
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If a mask is no mask of the photo that the grid was planned for.
+        If a mask is no mask of the photo that the grid was planned for, or the map made of.
 
     Notes
     -----
@@ -68,28 +69,36 @@ def grid_ceiling(grid: Grid, truth: Mask, *, ignore: Mask | None = None) -> floa
     0.99
     1.00
     """
-    level = grid.levels[0]
     check_mask("truth", truth, grid.photo_shape)
     if ignore is not None:
         check_mask("ignore", ignore, grid.photo_shape)
     sought = truth if ignore is None else truth & ~ignore
     if not sought.any():
         return float("nan")
-    rows, row_places = _near(np.flatnonzero(sought.any(axis=1)), level.row_centres, truth.shape[0])
-    cols, col_places = _near(np.flatnonzero(sought.any(axis=0)), level.col_centres, truth.shape[1])
+    down, across = _finest(grid)
+    rows, row_places = _near(np.flatnonzero(sought.any(axis=1)), down, truth.shape[0])
+    cols, col_places = _near(np.flatnonzero(sought.any(axis=0)), across, truth.shape[1])
     weights = np.ones(sought.shape) if ignore is None else (~ignore).astype(np.float64)
     fitted = _fit(
         sought[rows, cols].astype(np.float64),
         weights[rows, cols],
-        _blend(level.row_centres, rows)[:, row_places],
-        _blend(level.col_centres, cols)[:, col_places],
+        _blend(down, rows)[:, row_places],
+        _blend(across, cols)[:, col_places],
     )
-    values = np.full(level.lattice, -_CLIP)
+    values = np.full((down.size, across.size), -_CLIP)
     values[row_places, col_places] = fitted
-    layer = HeatLayer(values, rows=level.row_centres, cols=level.col_centres)
+    layer = HeatLayer(values, rows=down, cols=across)
     pixels = HeatMap(grid.photo_shape, (layer,), method="fitted to the truth", unit="raw")
     counts = count_pixels(pixels.to_pixels(), truth, ignore=ignore, exact=True)
     return overlap_at([counts], best_threshold([counts])).macro_dice
+
+
+def _finest(grid: Grid | HeatMap) -> tuple[Floats, Floats]:
+    """Rows and columns of the places that are nearest to each other."""
+    if isinstance(grid, Grid):
+        return grid.levels[0].row_centres, grid.levels[0].col_centres
+    layer = max(grid.layers, key=lambda layer: layer.values.size)
+    return layer.rows, layer.cols
 
 
 def _fit(truth: Floats, weights: Floats, down: csr_array, across: csr_array) -> Floats:
