@@ -120,6 +120,7 @@ def test_help_names_all_methods_without_torch():
         (["--draws", "-3"], "n_draws=-3"),
         (["--random-state", "-1"], "random_state=-1"),
         (["--target", "freckle"], "no class has this label"),
+        (["--labels", "freckle"], "the data set gives none"),
         (["--attention", "nowhere"], "no such file"),
         (["--validation", "nowhere"], "no such folder"),
         (["--layout", "coco"], "(coco)"),

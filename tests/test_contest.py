@@ -91,6 +91,7 @@ def test_what_fails_for_some_photos_alone_is_a_matter_of_theirs(toy):
 ASKED = {
     "classifier": "abc",
     "target": "lesion",
+    "labels": None,
     "lesion_size": ("4%", 40.0),
     "stride": None,
     "random_state": 0,
@@ -111,6 +112,7 @@ def put_table(folder, asked):
     ("changed", "words"),
     [
         ({"target": "melanoma"}, "target='lesion'"),
+        ({"labels": ["nevus"]}, "labels=None"),
         ({"lesion_size": 20.0}, r"lesion_size=\['4%', 40.0\]"),
         ({"stride": 0.5}, "stride=None"),
         ({"random_state": 1}, "random_state=0"),
@@ -135,6 +137,64 @@ def test_the_same_comparison_goes_on_and_may_get_more(tmp_path):
     put_table(tmp_path, ASKED | more)
     with pytest.raises(OutputExistsError, match="other validation photos, another attention"):
         refuse_other(tmp_path, ASKED, [SWEEP, "lrp@input"])
+
+
+def test_a_table_without_a_word_of_labels_is_of_all(tmp_path):
+    put_table(tmp_path, {name: value for name, value in ASKED.items() if name != "labels"})
+    refuse_other(tmp_path, ASKED, [SWEEP, "lrp@input"])
+    with pytest.raises(OutputExistsError, match="with labels=None;"):
+        refuse_other(tmp_path, ASKED | {"labels": ["nevus"]}, [SWEEP, "lrp@input"])
+
+
+def test_lesions_of_other_labels_are_neither_hit_nor_miss(photos, toy, tmp_path):
+    labels = {"p0": "melanoma", "p1": "nevus"}
+    samples = [replace(one, label=labels.get(one.name, "")) for one in open_dataset(photos)]
+
+    def compared(**options):
+        return compare(
+            samples, toy, methods=[], lesion_size=LESION, output=tmp_path / "out", n_draws=9,
+            verbose=0, **options,
+        )  # fmt: skip
+
+    sought = compared(labels="melanoma")
+    assert sought.gallery.lesions == {"p0": 1, "p1": 0, "p2": 0, "p3": 0, "p4": 0}
+    assert sought.settings["labels"] == ["melanoma"]
+    (sweep,) = sought.rows
+    assert sweep.figures["froc_luna16"] == sweep.figures["photo_auroc"] == 1
+    # The dark discs of p1 and p2 would be detections otherwise.
+    assert sweep.figures["free_detected_fixed"] == 0
+    assert any("Lesions labelled melanoma count" in note for note in sought.notes)
+    assert (sought.gallery.show("p1", []).lesions == 0).all()
+    with pytest.raises(OutputExistsError, match=r"with labels=\['melanoma'\];"):
+        compared()
+    with pytest.raises(OutputExistsError, match=r"with labels=\['melanoma'\];"):
+        compared(labels=["melanoma", "nevus"])
+    assert compared(labels=["melanoma"]).rows[0].figures["froc_luna16"] == 1
+    everything = compared(overwrite=True)
+    assert everything.gallery.lesions == {"p0": 1, "p1": 1, "p2": 1, "p3": 0, "p4": 0}
+    assert any("whatever its label; photos by label:" in note for note in everything.notes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [
+        ("melanom", ArgumentError, "'melanom' is the label of no lesion; there are 'mel', 'nev'"),
+        (["mel", "bcc"], ArgumentError, "'bcc' is the label of no lesion"),
+        ([], ArgumentError, "labels is empty"),
+        ([7], ArgumentTypeError, "found 7"),
+    ],
+)
+def test_labels_that_no_lesion_has_are_refused_before_anything_runs(
+    photos, toy, tmp_path, labels, error, words
+):
+    known = {"p0": "mel", "p1": "nev", "p3": "bare"}
+    samples = [replace(one, label=known.get(one.name, "")) for one in open_dataset(photos)]
+    samples = [replace(one, lesions=()) if one.name == "p3" else one for one in samples]
+    with pytest.raises(error, match=words):
+        compare(samples, toy, labels=labels, output=tmp_path / "out", verbose=0)
+    with pytest.raises(ArgumentError, match="the data set gives none"):
+        compare(photos, toy, labels="mel", output=tmp_path / "out", verbose=0)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_table_that_is_nobodys_is_left_alone(tmp_path):

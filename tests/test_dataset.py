@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,31 @@ def test_rows_of_one_file_are_its_lesions(tmp_path, table):
     assert (found[4:6, :3] == 2).all()
 
 
+def test_each_lesion_of_a_photo_has_its_label(tmp_path, table):
+    table(
+        "file,mask,y0,x0,y1,x1,label\nimages/a.jpg,masks/a.png,,,,,nevus\n"
+        "images/a.jpg,,4,0,6,3,melanoma\nimages/b.jpg,masks/b.png,,,,,nevus\n"
+    )
+    both, one = open_dataset(tmp_path)
+    assert (both.label, both.label_of_each) == ("nevus, melanoma", ("nevus", "melanoma"))
+    assert (one.labels, one.label_of_each) == ((), ("nevus",))
+    _, found, ignored = both.seeking(["melanoma"]).read()
+    assert np.count_nonzero(found) == 6
+    assert (found[4:6, :3] == 1).all()
+    np.testing.assert_array_equal(ignored, (TWO > 0) & (found == 0))
+    with pytest.raises(ArgumentError, match="found 1 for 2 outlines"):
+        replace(both, labels=("nevus",))
+
+
+def test_what_the_pen_left_beside_an_ignored_lesion_is_ignored_too(tmp_path, put):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[5:30, 5:30] = mask[35, 35] = 255
+    put("photos/a.jpg", np.full((40, 40, 3), 200, np.uint8))
+    put("masks/a.png", mask)
+    (sample,) = open_dataset(tmp_path)
+    np.testing.assert_array_equal(sample.seeking(["nevus"]).read()[2], mask > 0)
+
+
 def test_a_row_that_names_its_lesion_is_one(tmp_path, table):
     table("file,mask,lesion_id\nimages/a.jpg,masks/a.png,7\n")
     assert lesions(tmp_path).max() == 1
@@ -294,6 +320,14 @@ def test_coco_polygons_are_in_x_and_y_and_one_annotation_is_one_lesion(tmp_path,
     assert np.argwhere(found == 1).tolist() == [
         [1, 1], [1, 2], [1, 5], [2, 1], [2, 2], [3, 1], [3, 2],
     ]  # fmt: skip
+
+
+def test_coco_categories_are_labels_of_each_lesion(tmp_path, coco):
+    known, other = {"bbox": [5, 1, 2, 3]}, {"bbox": [0, 0, 2, 2], "category_id": 9}
+    coco(known, {"bbox": [3, 3, 1, 1], "iscrowd": 1}, other)
+    (sample,) = open_dataset(tmp_path)
+    assert (sample.label, sample.label_of_each) == ("nevus", ("nevus", ""))
+    assert sample.seeking(["nevus"]).ignore[1:] == sample.lesions[1:]
 
 
 def test_coco_boxes_stand_in_where_there_is_no_outline(tmp_path, coco):

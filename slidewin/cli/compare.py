@@ -57,6 +57,13 @@ def add_compare(commands: Any) -> None:
     compare.add_argument("--classifier", metavar="FILE", help="by default the embedded one")
     compare.add_argument("--target", help="a label, or 'lesion' for all but the background")
     compare.add_argument(
+        "--labels",
+        nargs="+",
+        metavar="LABEL",
+        help="lesions that are to be found, by their labels in the data set; the others are "
+        "ignored (default: all, whatever the target)",
+    )
+    compare.add_argument(
         "--lesion-size",
         nargs="+",
         metavar="SIZE",
@@ -103,6 +110,7 @@ def _compare(options: argparse.Namespace) -> int:
         methods=options.methods,
         validation=held,
         target=options.target,
+        labels=options.labels,
         lesion_size=options.lesion_size,
         stride=options.stride,
         attention=options.attention,

@@ -101,11 +101,11 @@ def _samples(path: Path, data: Mapping[str, Any]) -> list[Sample]:
         crowds: list[Outline] = []
         for one in marked[number]:
             (crowds if one.get("iscrowd") else lesions).append(_outline(path, one))
-        labels = dict.fromkeys(
+        of_each = [
             kinds.get(one.get("category_id"), "")
             for one in marked[number]
             if not one.get("iscrowd")
-        )
+        ]
         samples.append(
             Sample(
                 Path(image["file_name"]).with_suffix("").as_posix(),
@@ -113,8 +113,9 @@ def _samples(path: Path, data: Mapping[str, Any]) -> list[Sample]:
                 tuple(lesions),
                 None if group is None else str(group),
                 tuple(crowds),
-                ", ".join(filter(None, labels)),
+                ", ".join(filter(None, dict.fromkeys(of_each))),
                 (int(sizes[0]), int(sizes[1])) if all(sizes) else None,
+                labels=tuple(of_each) if len(set(of_each)) > 1 else (),
             )
         )
     return samples

@@ -10,6 +10,7 @@ from slidewin.comparison.entry import (
     TABLES,
     Dataset,
     check_count,
+    check_labels,
     check_sweep,
     list_samples,
     look_through,
@@ -45,6 +46,7 @@ def compare(
     own: Mapping[str, Localizer] | None = None,
     validation: Dataset | None = None,
     target: str | None = None,
+    labels: str | Sequence[str] | None = None,
     lesion_size: LesionSize | None = None,
     stride: float | None = None,
     attention: str | os.PathLike[str] | None = None,
@@ -82,6 +84,11 @@ def compare(
         Without them the figures that need these are absent, and the table says so.
     target : str, optional
         What is sought: a label, or ``"lesion"``; the classifier's own target by default.
+    labels : str or sequence of str, optional
+        Of which lesions are to be found, as the data sets label them, such as ``"melanoma"``. Those
+        of other labels, or of none, are ignored: what is found there is neither right nor wrong.
+        Photos that show those alone count as lesion-free outside of them. By default the lesions of
+        all labels are to be found, whatever the target.
     lesion_size : float, str or pair of such, optional
         In photo pixels, or as ``"4%"`` of each photo's short side; one, or the smallest and the
         largest. By default 4 % to 40 %.
@@ -100,7 +107,8 @@ def compare(
         goes on, and methods, validation photos or an attention may be added to one that is there.
     overwrite : bool
         Whether the tables of another comparison in that folder are replaced: of another classifier,
-        target, lesion size, stride, seed, or data, or with methods that this one leaves out.
+        target, labels, lesion size, stride, seed, or data, or with methods that this one leaves
+        out.
     n_draws : int
         Draws of groups (patients, or photos) with replacement, for 95 % intervals.
     n_jobs : int, optional
@@ -118,7 +126,7 @@ def compare(
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If an argument is of no use, or a photo is in both sets.
+        If an argument is of no use, no lesion has one of the labels, or a photo is in both sets.
     SlidewinError
         If the data or the classifier cannot be read, or the output not be written. A method that
         fails is a row of the table, with the reason.
@@ -190,13 +198,17 @@ def compare(
     held = () if validation is None else list_samples(validation, "validation")
     held = tuple(replace(one, name=f"validation/{one.name}") for one in held)
     refuse_leaks(samples, held)
+    counting = check_labels(labels, samples)
     count_workers(n_jobs)  # refuses what is no number of workers
     shown = look_through(samples, "photos", n_jobs=n_jobs, verbose=verbose)
     chosen_on = look_through(held, "validation", n_jobs=n_jobs, verbose=verbose) if held else None
     check_sweep(setup, shown.shapes)
+    if counting is not None:
+        samples, held = (tuple(one.seeking(counting) for one in of) for of in (samples, held))
     asked = {
         "classifier": classifier.fingerprint(),
         "target": setup.target,
+        "labels": counting,
         "lesion_size": lesion_size,
         "stride": stride,
         "max_passes": max_passes,
@@ -237,7 +249,7 @@ def compare(
     compared = Comparison(
         rows_sorted,
         (
-            *how_done(scored, samples, held, made, chosen, target=setup.target),
+            *how_done(scored, samples, held, made, chosen, target=setup.target, labels=counting),
             *verdict(rows_sorted),
         ),
         told,

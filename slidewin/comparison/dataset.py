@@ -3,8 +3,8 @@
 =============  ===================================================================================
 ``table``      a CSV with a column ``file`` and ``mask``, or ``x0, y0, x1, y1`` for boxes; where
                known ``split``, ``label`` and ``group`` (or ``patient_id``, ``lesion_id``). Several
-               rows of one file are several lesions. ``none`` in place of a mask says that there is
-               no lesion
+               rows of one file are several lesions, each with its label. ``none`` in place of a
+               mask says that there is no lesion
 ``folder``     ``photos/`` (or ``images/``) and ``masks/``: the mask of ``photos/a.jpg`` is
                ``masks/a.png``, or ``a_1.png``, ``a_2.png`` ..., one a lesion. Photos without a
                lesion have a black mask, or are in ``lesion_free/``. In ``ignore/``, masks of what

@@ -28,6 +28,7 @@ __all__ = [
     "Dataset",
     "Seen",
     "check_count",
+    "check_labels",
     "check_sweep",
     "list_samples",
     "look_through",
@@ -43,6 +44,7 @@ Dataset = str | os.PathLike[str] | Sequence[Sample]
 _ALIKE = {
     "classifier": "another classifier",
     "target": "target={!r}",
+    "labels": "labels={!r}",
     "lesion_size": "lesion_size={!r}",
     "stride": "stride={!r}",
     "random_state": "random_state={!r}",
@@ -97,6 +99,28 @@ def list_samples(dataset: Dataset, name: str) -> tuple[Sample, ...]:
     return samples
 
 
+def check_labels(labels: str | Sequence[str] | None, samples: Sequence[Sample]) -> list[str] | None:
+    """The labels whose lesions count, in order; None for all.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If they are none, or no lesion of the photos has one of them.
+    """
+    if labels is None:
+        return None
+    asked = [labels] if isinstance(labels, str) else list(labels)
+    if wrong := [label for label in asked if not isinstance(label, str)]:
+        raise ArgumentTypeError(f"labels: found {wrong[0]!r}; labels of lesions, str, are needed")
+    if not asked:
+        raise ArgumentError("labels is empty; name those that count, or leave it out for all")
+    known = sorted({label for sample in samples for label in sample.label_of_each if label})
+    if unknown := sorted(set(asked) - set(known)):
+        there = f"there are {', '.join(map(repr, known))}" if known else "the data set gives none"
+        raise ArgumentError(f"labels: {unknown[0]!r} is the label of no lesion; {there}")
+    return sorted(set(asked))
+
+
 def refuse_leaks(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
     """Refuse a photo, or a patient, on which things would be both chosen and scored."""
     names = {sample.name for sample in samples}
@@ -140,6 +164,7 @@ def look_through(
 def _look(sample: Sample) -> tuple[tuple[int, int], bytes]:
     photo, lesions, ignore = sample.read()
     told = [sample.name, sample.group, sample.label, hash_file(sample.photo), photo.shape]
+    told += sample.labels
     sha = hashlib.sha256(json.dumps(told).encode())
     sha.update(lesions.tobytes())
     sha.update(b"" if ignore is None else ignore.tobytes())
@@ -197,7 +222,9 @@ def refuse_other(folder: Path, asked: Mapping[str, Any], methods: Sequence[str])
         raise OutputExistsError(
             f"{path}: is no comparison that this version has written; {what_then}"
         ) from error
-    old, new = there.settings, json.loads(json.dumps(dict(asked)))
+    # In a table without a word of labels, lesions of all of them counted.
+    old = {"labels": None, **there.settings}
+    new = json.loads(json.dumps(dict(asked)))
     differs = [name for name in _ALIKE if name not in old or old[name] != new[name]]
     differs += [name for name in _ADDED if old.get(name) not in (None, new[name])]
     others = [(_ALIKE | _ADDED)[name].format(old.get(name)) for name in differs]

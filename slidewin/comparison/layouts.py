@@ -54,6 +54,7 @@ def _from_rows(table: Path, file: str, rows: list[Record]) -> Sample:
     if len(groups) > 1:
         raise ArgumentError(f"{table}: found {file} in the groups {sorted(map(str, groups))}")
     lesions: list[Outline] = []
+    of_each: list[str] = []
     for row in rows:
         mask, corners = row.get("mask"), [row.get(key) or "" for key in _CORNERS]
         if mask == _NONE and len(rows) == 1:
@@ -75,6 +76,7 @@ def _from_rows(table: Path, file: str, rows: list[Record]) -> Sample:
                 f"of it; give its mask, {', '.join(_CORNERS)}, or {_NONE!r} as its mask if there "
                 "is no lesion"
             )
+        of_each.append(row.get("label") or "")
     labels = dict.fromkeys(row["label"] for row in rows if row.get("label"))
     return Sample(
         Path(file).with_suffix("").as_posix(),
@@ -82,6 +84,7 @@ def _from_rows(table: Path, file: str, rows: list[Record]) -> Sample:
         tuple(lesions),
         groups.pop(),
         label=", ".join(labels),
+        labels=tuple(of_each) if len(set(of_each)) > 1 else (),
     )
 
 

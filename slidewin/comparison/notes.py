@@ -26,6 +26,7 @@ def how_done(
     methods: Sequence[str],
     *,
     target: str,
+    labels: Sequence[str] | None = None,
 ) -> list[str]:
     """How it was done, and what is missing and why."""
     n_lesions = sum(scored.lesions.values())
@@ -48,13 +49,7 @@ def how_done(
         ),
     ]
     if n_lesions:
-        labels = Counter(one.label for one in samples if one.label and scored.lesions[one.name])
-        named = ", ".join(f"{label} {n}" for label, n in labels.most_common(_MOST_LABELS))
-        notes.append(
-            f"Sought is {target!r}. Every lesion that the data set marks counts as one to be found"
-            + (f", whatever its label; photos by label: {named}" if named else "")
-            + (" ..." if len(labels) > _MOST_LABELS else ".")
-        )
+        notes.append(f"Sought is {target!r}. " + _what_counts(scored, samples, labels))
         notes.append(
             f"Candidates at most {scored.radius:.1f} px apart, half the median lesion's diameter, "
             "count as one; one hits the lesion that it is on."
@@ -113,6 +108,22 @@ def how_done(
             "that a method imports, such as captum and torchcam."
         )
     return notes
+
+
+def _what_counts(scored: Scored, samples: Sequence[Sample], labels: Sequence[str] | None) -> str:
+    """Which lesions are to be found."""
+    if labels is not None:
+        return (
+            f"Lesions labelled {' or '.join(labels)} count as ones to be found; all others are "
+            "ignored, and photos that show those alone count as lesion-free outside of them."
+        )
+    known = Counter(one.label for one in samples if one.label and scored.lesions[one.name])
+    named = ", ".join(f"{label} {n}" for label, n in known.most_common(_MOST_LABELS))
+    return (
+        "Every lesion that the data set marks counts as one to be found"
+        + (f", whatever its label; photos by label: {named}" if named else "")
+        + (" ..." if len(known) > _MOST_LABELS else ".")
+    )
 
 
 def verdict(rows: Sequence[Row]) -> list[str]:

@@ -1,6 +1,7 @@
 """A photo of a data set and what is true of it."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,13 @@ class Sample:
         What is known of its lesions; empty where nothing is.
     shape : (int, int) or None
         Rows and columns that the photo has by its data set, if that says.
+    labels : tuple of str
+        Of each outline in `lesions`, where they differ; empty where `label` is that of all.
+
+    Raises
+    ------
+    ArgumentError
+        If there are `labels`, and not as many as `lesions`.
     """
 
     name: str
@@ -44,6 +52,41 @@ class Sample:
     ignore: tuple[Outline, ...] = ()
     label: str = ""
     shape: tuple[int, int] | None = None
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.labels and len(self.labels) != len(self.lesions):
+            raise ArgumentError(
+                f"labels: found {len(self.labels)} for {len(self.lesions)} outlines in lesions; "
+                "give one for each, or none"
+            )
+
+    @property
+    def label_of_each(self) -> tuple[str, ...]:
+        """Of each outline in `lesions` its label."""
+        return self.labels or (self.label,) * len(self.lesions)
+
+    def seeking(self, labels: Collection[str]) -> "Sample":
+        """The same photo, with all lesions but those of some labels among what is ignored.
+
+        Examples
+        --------
+        >>> from slidewin.comparison.outline import Box
+        >>> boxes = Box((0, 0, 2, 2)), Box((4, 4, 6, 6))
+        >>> sample = Sample("a", Path("a.png"), boxes, labels=("nevus", "melanoma"))
+        >>> sought = sample.seeking(["melanoma"])
+        >>> sought.lesions == boxes[1:], sought.ignore == boxes[:1], sought.label_of_each
+        (True, True, ('melanoma',))
+        """
+        pairs = list(zip(self.lesions, self.label_of_each, strict=True))
+        sought = [(outline, label) for outline, label in pairs if label in labels]
+        others = tuple(outline for outline, label in pairs if label not in labels)
+        return replace(
+            self,
+            lesions=tuple(outline for outline, _ in sought),
+            labels=tuple(label for _, label in sought),
+            ignore=(*self.ignore, *others),
+        )
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.int32], Mask | None]:
         """Read the photo and draw its lesions.
@@ -86,8 +129,9 @@ class Sample:
             if strays is not None:
                 ignore |= strays
         for outline in self.ignore:
-            for drawn_one in outline.masks(shape)[0]:
-                ignore |= drawn_one
+            drawn, strays = outline.masks(shape)
+            for mask in drawn if strays is None else (*drawn, strays):
+                ignore |= mask
         lesions = np.zeros(shape, np.int32)
         for k in sorted(range(len(masks)), key=lambda k: -np.count_nonzero(masks[k])):
             lesions[masks[k]] = k + 1
