@@ -135,6 +135,27 @@ def test_lesions_are_scored_one_by_one(told):
     assert not any("small" in name for one in told.rows for name in one.figures)
 
 
+def test_small_lesions_and_pointing_beside_one_are_told_apart(toy, tmp_path):
+    for name in ("photos", "masks"):
+        (tmp_path / name).mkdir()
+    for name, away in (("beside", 2), ("farther", 4)):
+        photo, mask = np.full((48, 64, 3), 220, np.uint8), np.zeros((48, 64), np.uint8)
+        photo[10:24, 10:24], mask[10:24, 10:24] = 20, 255
+        photo[30:34, 40:44], mask[30:34, 40:44] = 150, 255  # small, and too faint for 0.5
+        photo[16, 23 + away] = 0  # the darkest of all
+        write_png(tmp_path / "photos" / f"{name}.png", photo)
+        write_png(tmp_path / "masks" / f"{name}.png", mask)
+    compared = compare(
+        tmp_path, toy, methods=[], own={"good": Rival()}, lesion_size=LESION,
+        output=tmp_path / "out", n_draws=9, verbose=0,
+    )  # fmt: skip
+    figures = row(compared, "good", "minmax").figures
+    assert figures["lesion_dice_small_fixed"] == 0
+    assert figures["lesion_dice_fixed"] == pytest.approx(0.5, abs=0.01)  # the large ones are found
+    assert figures["pointing"] == 0
+    assert figures["pointing_stride"] == 0.5  # windows are 5 px apart
+
+
 def test_what_is_found_in_lesion_free_photos_is_told_where_enough_lesions_are(told):
     for one in told.rows:
         for share in (80, 90, 95):

@@ -195,6 +195,7 @@ def _figures(which: Which, photos: Sequence[PhotoScore], scored: Scored) -> dict
         "photo_auroc_top": float(top[0]),
         "pointing": _mean([photo.pointing for photo in positive]),
         "pointing_near": _mean([photo.pointing_near for photo in positive]),
+        "pointing_stride": _mean([photo.pointing_stride for photo in positive]),
         "peak_recall": _mean([photo.peaks for photo in positive]),
         "dice_ceiling": _mean([photo.ceiling for photo in positive]),
         "energy": _mean([photo.energy.share for photo in positive]),

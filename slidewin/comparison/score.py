@@ -86,8 +86,8 @@ class PhotoScore:
         does not know.
     highest, highest_mean : float
         Of its pixels the highest, and the mean of the highest thousandth.
-    pointing, pointing_near : float
-        The pointing game, exactly and within its usual tolerance.
+    pointing, pointing_near, pointing_stride : float
+        The pointing game: exactly, within its usual tolerance, and within half the sweep's stride.
     peaks : float
         Share of the lesions that as many of the map's best peaks hit.
     energy : Energy
@@ -104,6 +104,7 @@ class PhotoScore:
     highest_mean: float
     pointing: float
     pointing_near: float
+    pointing_stride: float
     peaks: float
     energy: Energy
     outlined: Mapping[str, Sequence[LesionDice]]
@@ -157,6 +158,7 @@ class _Surveyed:
     unseen: int
     surveys: dict[str, Survey]
     probability: float
+    stride: float  # the sweep's, where it is finest, in pixels
 
     @property
     def n_lesions(self) -> int:
@@ -246,7 +248,7 @@ def _survey(sample: Sample, *, run: Run, methods: Sequence[str]) -> _Surveyed:
     shape = photo.shape[:2]
     ignored = np.zeros(shape, np.bool_) if ignore is None else ignore
     counts = ~ignored  # as the data set has it: of the methods, each is surveyed by itself
-    surveys, probability = {}, float("nan")
+    surveys, probability, stride = {}, math.nan, math.nan
     for method in methods:
         heat = run.result(method, sample.name).heatmap
         if heat is None:
@@ -255,18 +257,23 @@ def _survey(sample: Sample, *, run: Run, methods: Sequence[str]) -> _Surveyed:
         surveys[method] = survey_map(heat, pixels, counts)
         ignored = ignored | np.isnan(pixels)
         if method == SWEEP:
-            probability = _best_window(heat)
+            probability, stride = _best_window(heat), _stride(heat)
     areas = np.bincount(lesions.ravel())
     seen = np.bincount(lesions[~ignored], minlength=areas.size)
     diameters = {k: 2 * math.sqrt(areas[k] / math.pi) for k in range(1, areas.size) if seen[k]}
     unseen = areas.size - 1 - len(diameters)
     packed = np.packbits(ignored, axis=1)
-    return _Surveyed(packed, shape, diameters, unseen, surveys, probability)
+    return _Surveyed(packed, shape, diameters, unseen, surveys, probability, stride)
 
 
 def _best_window(heat: HeatMap) -> float:
     best = [layer.values[~np.isnan(layer.values)].max(initial=-np.inf) for layer in heat.layers]
     return float(max(best)) if max(best) > -np.inf else float("nan")
+
+
+def _stride(heat: HeatMap) -> float:
+    steps = [np.diff(places) for layer in heat.layers for places in (layer.rows, layer.cols)]
+    return min((float(np.median(step)) for step in steps if step.size), default=math.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,6 +300,7 @@ class _Scorer:
         seen = self.surveyed[sample.name]
         lesions, ignored = sample.read()[1], seen.ignored()
         truth, near = np.isin(lesions, list(seen.diameters)), pointing_tolerance(seen.shape)
+        half = seen.stride / 2
         masks: Lesions = [lesions == k for k in seen.diameters] or truth
         scores = {}
         for which, pixels in self._varied(sample.name, ignored):
@@ -309,6 +317,9 @@ class _Scorer:
                 highest_mean=photo_score(pixels, top=0.001, ignore=ignored),
                 pointing=pointing_game(pixels, truth, ignore=ignored),
                 pointing_near=pointing_game(pixels, truth, tolerance=near, ignore=ignored),
+                pointing_stride=math.nan
+                if math.isnan(half)
+                else pointing_game(pixels, truth, tolerance=half, ignore=ignored),
                 peaks=peak_recall(candidates, masks, ignore=ignored),
                 energy=energy_pointing(pixels, truth, ignore=ignored),
                 outlined=self._outlined(which, pixels, masks, ignored) if seen.n_lesions else {},

@@ -48,6 +48,7 @@ FIGURES = {
     "box_absolute_per_photo": "boxes per photo with lesions, one scale",
     "pointing": "pointing game",
     "pointing_near": "pointing game, within 15/224",
+    "pointing_stride": "pointing game, within half the sweep's stride",
     "peak_recall": "lesions hit by as many best peaks",
     "energy": "energy on lesions",
     "energy_lift": "energy on lesions, times chance",
@@ -84,7 +85,7 @@ _SHOWN = {
 _IN_FILES = frozenset(  # of CSV and JSON: what says little beside another column
     [f"lesion_dice{small}_fixed" for small in ("", "_small")]
     + [f"free_{what}_{share}" for what in ("detections", "flagged") for share in (90, 95)]
-    + ["free_flagged_80"]
+    + ["free_flagged_80", "pointing_stride"]
 )
 _PREFERRED = ("as is", "scaled", "raw", "gated", "minmax")  # of equals, the first is shown
 
