@@ -80,8 +80,7 @@ def read_data(
     tables = read_tables(sources, group_column=group_column)
     sizes = [sum(map(len, tables[: len(lesions)])), sum(map(len, tables[: -len(photos) or None]))]
     rows = [row for table in tables for row in table]
-    _warn_of_unknown("rename", rename, rows)
-    _warn_of_unknown("no_lesion", no_lesion, rows[sizes[0] : sizes[1]])
+    _warn_of_unknown(no_lesion, rows[sizes[0] : sizes[1]])
     rows[sizes[0] : sizes[1]] = [
         replace(row, mask=None if row.label in no_lesion else row.mask)
         for row in rows[sizes[0] : sizes[1]]
@@ -212,11 +211,11 @@ def _require_all(
         )
 
 
-def _warn_of_unknown(argument: str, labels: Collection[str], rows: Sequence[Row]) -> None:
+def _warn_of_unknown(no_lesion: Collection[str], rows: Sequence[Row]) -> None:
     known = sorted({row.label for row in rows if row.label})
-    if unknown := sorted(set(labels) - set(known)):
+    if unknown := sorted(set(no_lesion) - set(known)):
         warnings.warn(
-            f"{argument}: no row has the label {', '.join(unknown)}; found "
+            f"no_lesion: no negative has the label {', '.join(unknown)}; found "
             f"{', '.join(known) or 'no labels'} in splits 'train' and 'val'",
             SlidewinWarning,
             stacklevel=2,

@@ -134,8 +134,8 @@ def train(
     -----
     SlidewinWarning
         If nearly the same image is in two splits (those of ``test`` are not opened, so not
-        compared), or one group is in two splits that tables give; if `rename` or `no_lesion` has a
-        label that is nowhere; if probabilities cannot be calibrated, or no threshold keeps the
+        compared), or one group is in two splits that tables give; if `no_lesion` has a label
+        that no negative has; if probabilities cannot be calibrated, or no threshold keeps the
         rule.
 
     Examples
