@@ -368,15 +368,18 @@ def test_the_raw_scale_does_not_depend_on_what_else_a_photo_shows(fitted):
 
 
 def test_a_scene_with_a_lesion():
-    scenes = [slidewin.draw_scene((220, 300), random_state=i, lesion=i % 2 == 1) for i in range(12)]
+    def scene(seed, lesion=True):
+        return slidewin.draw_scene((220, 300), lesion_size=24, random_state=seed, lesion=lesion)
+
+    scenes = [scene(i, lesion=i % 2 == 1) for i in range(12)]
     pooling = AttentionPooling(
-        slidewin.load_classifier(), lesion_size=12, target="lesion", epochs=15, verbose=0
-    ).fit([scene.photo for scene in scenes], [int(scene.mask.any()) for scene in scenes])
-    scene = slidewin.draw_scene((220, 300), random_state=41)
-    heat = pooling.localize(scene.photo, times_score=True).to_pixels()
+        slidewin.load_classifier(), lesion_size=24, target="lesion", epochs=15, verbose=0
+    ).fit([one.photo for one in scenes], [int(one.mask.any()) for one in scenes])
+    unseen = scene(41)
+    heat = pooling.localize(unseen.photo, times_score=True).to_pixels()
     row, col = np.unravel_index(heat.argmax(), heat.shape)
-    centre = np.argwhere(scene.mask).mean(axis=0)
-    assert np.hypot(row - centre[0], col - centre[1]) <= scene.lesion_size
+    centre = np.argwhere(unseen.mask).mean(axis=0)
+    assert np.hypot(row - centre[0], col - centre[1]) <= unseen.lesion_size
 
 
 def test_nothing_of_the_callers_is_changed(fitted):
