@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slidewin.classifier.protocol import Classifier, SharedWindows, copy_about
-from slidewin.classifier.scores import calibrated, check_calibration
+from slidewin.classifier.scores import calibrated, check_calibration, logarithms
 from slidewin.errors import ArgumentError, ClassifierError, SharingError
 
 __all__ = ["EstimatorClassifier"]
-
-_LEAST = 1e-12  # a probability of 0 has no logarithm
 
 
 class EstimatorClassifier(Classifier):
@@ -86,8 +84,8 @@ class EstimatorClassifier(Classifier):
     def _calibrated(self, returned: Any) -> Any:
         if self.temperature == 1 and not any(self.bias):
             return returned
-        known = self._checked(returned, len(returned)).astype(np.float64)
-        return calibrated(np.log(np.maximum(known, _LEAST)), self.temperature, self.bias)
+        known = self._checked(returned, len(returned))
+        return calibrated(logarithms(known), self.temperature, self.bias)
 
     def from_features(self, rows: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Probabilities (n, k) for what the first step of a pipeline made of windows."""

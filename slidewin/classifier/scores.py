@@ -9,13 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from slidewin.classifier.protocol import Classifier, copy_about
 from slidewin.errors import ArgumentError, ArgumentTypeError, ClassifierError
 
-__all__ = ["NetworkClassifier", "calibrated", "check_calibration"]
+__all__ = ["NetworkClassifier", "calibrated", "check_calibration", "logarithms"]
 
 # What rounding may take from or add to rows of probabilities in single precision.
 _ROUNDING = 2e-6
 # Rows of logits that sum to 1 by chance: in single precision one in a million, in half precision
 # one in some hundred, so there it takes as many rows as these to tell.
 _TELLING_ROWS = 8
+_LEAST = 1e-12  # a probability of 0 has no logarithm
 
 
 class NetworkClassifier(Classifier):
@@ -148,6 +149,11 @@ def calibrated(
         powers = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
     probabilities: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def logarithms(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Logarithms of probabilities (..., k); what they lack to logits falls out of a softmax."""
+    return np.log(np.maximum(np.asarray(probabilities, np.float64), _LEAST))
 
 
 def check_calibration(

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from slidewin.classifier.scores import calibrated
+from slidewin.classifier.scores import calibrated, logarithms
 from slidewin.errors import ArgumentError
 from slidewin.mask.tuned import affordable
 from slidewin.metrics import expected_calibration_error
@@ -21,7 +21,6 @@ Probabilities = NDArray[np.floating[Any]]
 THRESHOLDS = tuple(np.round(1 / (1 + np.exp(-np.arange(-4.5, 6.1, 0.25))), 3).tolist())
 """Candidates for a default threshold: evenly spaced in log-odds, 0.011 to 0.998."""
 FALSE_REGIONS_ALLOWED = 1 / 3
-_LEAST = 1e-12
 
 
 class Calibration(NamedTuple):
@@ -38,7 +37,7 @@ class Calibration(NamedTuple):
         >>> Calibration(2.0, (0.0, 0.0)).apply(np.array([0.1, 0.9])).round(2)
         array([0.25, 0.75], dtype=float32)
         """
-        scores = calibrated(_logarithm(probabilities), self.temperature, self.bias)
+        scores = calibrated(logarithms(probabilities), self.temperature, self.bias)
         return np.asarray(scores, np.float32)
 
 
@@ -84,7 +83,7 @@ def fit_calibration(probabilities: Probabilities, labels: NDArray[np.integer[Any
         raise ArgumentError(
             f"labels: no window of the classes {missing}; calibration needs some of each"
         )
-    scores = _logarithm(probabilities)
+    scores = logarithms(probabilities)
     truth = np.eye(k)[labels]
 
     def loss(free: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -93,7 +92,7 @@ def fit_calibration(probabilities: Probabilities, labels: NDArray[np.integer[Any
         p = np.exp(z)
         p /= p.sum(axis=1, keepdims=True)
         wrong = (p - truth) / len(labels)
-        nll = -np.log(np.maximum((p * truth).sum(axis=1), _LEAST)).mean()
+        nll = -logarithms((p * truth).sum(axis=1)).mean()
         slope = np.concatenate([[np.exp(free[0]) * (wrong * scores).sum()], wrong.sum(axis=0)[1:]])
         return float(nll), slope
 
@@ -168,7 +167,3 @@ def choose_threshold(
         round(float(found[chosen] / n_lesions), 3) if n_lesions else None,
         max(rates.values()) <= FALSE_REGIONS_ALLOWED,
     )
-
-
-def _logarithm(probabilities: Probabilities) -> NDArray[np.float64]:
-    return np.log(np.maximum(np.asarray(probabilities, np.float64), _LEAST))

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from slidewin.errors import SlidewinWarning
 from slidewin.image import read_image
-from slidewin.training.table import Row
+from slidewin.training.table import Row, torn_groups
 
 __all__ = ["keep_together", "near_identical"]
 
@@ -248,11 +248,7 @@ def _warn_of_leaks(leaks: Sequence[tuple[Row, Row]]) -> None:
 
 
 def _warn_of_groups(rows: Sequence[Row]) -> None:
-    splits: dict[str, set[str]] = {}
-    for row in rows:
-        if row.group:
-            splits.setdefault(row.group, set()).add(row.split)
-    torn = [name for name, its in splits.items() if len(its) > 1]
+    torn = list(torn_groups(rows))
     if not torn:
         return
     more = f" and {len(torn) - _NAMED} more" if len(torn) > _NAMED else ""

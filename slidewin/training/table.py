@@ -14,7 +14,7 @@ from zlib import crc32
 from slidewin.errors import ArgumentError
 from slidewin.image import IMAGE_SUFFIXES, images_in
 
-__all__ = ["SPLITS", "Row", "read_table", "read_tables"]
+__all__ = ["SPLITS", "Row", "read_table", "read_tables", "torn_groups"]
 
 SPLITS = ("train", "val", "test")
 _NAMED = 5  # groups that a message names
@@ -184,13 +184,18 @@ def _lot(name: str) -> float:
     return crc32(name.encode()) / 2**32
 
 
-def _refuse_straddling(rows: Sequence[Row], source: Path) -> None:
-    """Refuse a table that puts one group into two splits."""
+def torn_groups(rows: Sequence[Row]) -> dict[str, set[str]]:
+    """Groups of which there are rows in more than one split, and their splits."""
     splits: dict[str, set[str]] = {}
     for row in rows:
         if row.group:
             splits.setdefault(row.group, set()).add(row.split)
-    torn = [f"{name} ({', '.join(sorted(s))})" for name, s in splits.items() if len(s) > 1]
+    return {name: its for name, its in splits.items() if len(its) > 1}
+
+
+def _refuse_straddling(rows: Sequence[Row], source: Path) -> None:
+    """Refuse a table that puts one group into two splits."""
+    torn = [f"{name} ({', '.join(sorted(its))})" for name, its in torn_groups(rows).items()]
     if torn:
         more = f" and {len(torn) - _NAMED} more" if len(torn) > _NAMED else ""
         raise ArgumentError(

@@ -14,7 +14,8 @@ skin. And dermoscopy is not photography: all windows pass through :mod:`slidewin
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import cv2
@@ -104,25 +105,26 @@ class WindowSource:
     distortions: Collection[str] = DISTORTIONS
     context_negatives: bool = True
     beyond: tuple[int, int, int] | None = None
-    _by_class: list["_Group"] = field(init=False)
-    _mined_in: dict[Background, list[MinedPlace]] = field(init=False)
-    _mined_elsewhere: list[MinedPlace] = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Index the lesions by class."""
+    @cached_property
+    def _by_class(self) -> list["_Group"]:
         by_class: list[dict[str, list[Lesion]]] = [{} for _ in range(self.n_classes)]
         for lesion in self.lesions:
             by_class[lesion.label].setdefault(lesion.diagnosis, []).append(lesion)
-        groups = [_Group.of(list(group.values())) for group in by_class if group]
-        object.__setattr__(self, "_by_class", groups)
-        pictures = {lesion.surroundings for lesion in self.lesions}
-        mined_in: dict[Background, list[MinedPlace]] = {}
+        return [_Group.of(list(group.values())) for group in by_class if group]
+
+    @cached_property
+    def _mined_in(self) -> dict[Background, list[MinedPlace]]:
+        """Places mined in lesions' own pictures, by picture."""
+        places: dict[Background, list[MinedPlace]] = {x.surroundings: [] for x in self.lesions}
         for place in self.mined:
-            if place.photo in pictures:
-                mined_in.setdefault(place.photo, []).append(place)
-        elsewhere = [place for place in self.mined if place.photo not in pictures]
-        object.__setattr__(self, "_mined_in", mined_in)
-        object.__setattr__(self, "_mined_elsewhere", elsewhere)
+            if place.photo in places:
+                places[place.photo].append(place)
+        return {picture: found for picture, found in places.items() if found}
+
+    @cached_property
+    def _mined_elsewhere(self) -> list[MinedPlace]:
+        return [place for place in self.mined if place.photo not in self._mined_in]
 
     def shares(self) -> dict[str, float]:
         """Share of each kind of window, in all 1."""
