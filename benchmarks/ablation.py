@@ -1,12 +1,12 @@
 """Leave one thing out of the training at a time, and see what is lost.
 
-    python benchmarks/ablation.py DATA [--windows N] [--epochs N] [--json FILE]
+    python benchmarks/ablation.py DATA [--tables photos distortions] [--windows N] [--epochs N]
 
 Short trainings on ``isic_2017_cc0`` and ``fusc_2021``, all alike but for what is left out, judged
 by photos of their validation splits, drawn scenes of other seeds, and the train split of
 ``pad_ufes_20``, which is not trained on. No test photo is opened. The first table judges whole
 photos; the second asks of each distortion whether it helps to tell the windows on lesions from the
-others in smartphone photos, whose AUC is to be read against its spread over seeds.
+others in smartphone photos.
 """
 
 import argparse
@@ -15,17 +15,28 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import hadamard
+from scipy.stats import t
 from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
 
+from slidewin.classifier import Classifier
 from slidewin.errors import SlidewinWarning
 from slidewin.training.calibration import reliability
 from slidewin.training.data import TrainingData, read_data
 from slidewin.training.distort import DISTORTIONS
+from slidewin.training.judge import calibrate_on, set_thresholds
+from slidewin.training.learner import INPUT_SIZE, Trained, new_learner
 from slidewin.training.recipe import learn
-from slidewin.training.validation import sweep_photos
+from slidewin.training.validation import Swept, sweep_photos
+from slidewin.training.windows import WindowSource
 
-SEEDS = (0, 1, 2)  # of the training that leaves nothing out: how much luck there is
+CONTEXT = 2.0  # of the embedded classifier
+RUNS = 32  # trainings that screen the distortions
+CHUNK = 500  # windows drawn at a time
 
 
 def photos(data: TrainingData, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -35,61 +46,105 @@ def photos(data: TrainingData, options: argparse.Namespace) -> list[dict[str, An
         ("all of it", {}),
         ("no mining, but as many epochs", {"rounds": 0, "epochs": 2 * options.epochs}),
         ("no context negatives", {"context_negatives": False}),
-        ("no calibration", {"calibrate": False}),
     ):
         settings: dict[str, Any] = {"rounds": 1, "epochs": options.epochs, **left_out}
-        classifier = learn(data, n_windows=options.windows, n_jobs=2, verbose=True, **settings)
-        last = classifier.about["rounds"][-1]
+        classifier = learn(
+            data, n_windows=options.windows, calibrate=False, n_jobs=2, verbose=True, **settings
+        )
         swept = sweep_photos(classifier, data.photos, verbose=True)
-        probability, label = (
-            np.concatenate(part) for part in zip(*(s.windows for s in swept), strict=True)
-        )
-        judged = reliability(label > 0, 1 - probability[:, 0])
-        rows.append(
-            {
-                "trained with": name,
-                **{key: value for key, value in last.items() if key.startswith("false")},
-                "lesions found": last["sensitivity"],
-                "threshold for lesions": classifier.threshold("lesion"),
-                "found at it": classifier.about["thresholds"]["lesion"]["sensitivity"],
-                "calibration error": judged["expected_calibration_error"],
-                "Brier score": judged["brier"],
-            }
-        )
+        if not left_out:
+            rows.append(judge("no calibration", classifier, swept))
+        calibrated, _ = calibrate_on(classifier, swept)
+        classifier.about["thresholds"] = set_thresholds(classifier, calibrated, n_jobs=2)
+        rows.append(judge(name, classifier, calibrated))
     return rows
+
+
+def judge(name: str, classifier: Trained, swept: list[Swept]) -> dict[str, Any]:
+    """Figures of a classifier on the whole photos that it was calibrated on."""
+    probability, label = (
+        np.concatenate(part) for part in zip(*(one.windows for one in swept), strict=True)
+    )
+    judged = reliability(label > 0, 1 - probability[:, 0])
+    last, chosen = classifier.about["rounds"][-1], classifier.about["thresholds"]["lesion"]
+    return {
+        "trained with": name,
+        **{f"{key}, at 0.5": value for key, value in last.items() if key.startswith("false")},
+        "lesions found at 0.5": last["sensitivity"],
+        "threshold chosen": classifier.threshold("lesion"),
+        "found at it": chosen["sensitivity"],
+        "calibration error": judged["expected_calibration_error"],
+        "Brier score": judged["brier"],
+    }
 
 
 def distortions(data: TrainingData, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """How well windows of smartphone photos are told apart after training without a distortion."""
+    """What each distortion does for telling windows of smartphone photos apart.
+
+    A screening design: in each of 32 trainings, of seeds of their own, every distortion is on or
+    off, half of the time each, so that all trainings speak of every one, and no pair of them is
+    mistaken for a third (Box, Hunter and Hunter, Statistics for Experimenters, chapter 6).
+    """
     smartphone = [photo for photo in data.photos if photo.kind == "photo of a lesion"]
-    trainings = [("nothing", (), seed) for seed in SEEDS] + [("all", DISTORTIONS, 0)]
-    rows = []
-    for name, gone, seed in trainings + [(kind, (kind,), 0) for kind in DISTORTIONS]:
-        classifier = learn(
-            data,
-            n_windows=options.windows,
-            epochs=options.epochs,
-            rounds=0,
-            distortions=[kind for kind in DISTORTIONS if kind not in gone],
-            calibrate=False,
-            random_state=seed,
-            n_jobs=2,
-            verbose=True,
-        )
-        known = [one.windows for one in sweep_photos(classifier, smartphone, verbose=True)]
-        within = [
-            roc_auc_score(y > 0, 1 - p[:, 0]) for p, y in known if 0 < np.count_nonzero(y) < len(y)
-        ]
+    # Columns with an odd number of ones: the product of two has an even number, so is none of them.
+    odd = [column for column in range(RUNS) if column.bit_count() % 2]
+    design = hadamard(RUNS)[:, odd[: len(DISTORTIONS)]] > 0
+    results: dict[str, list[float]] = {"over all windows": [], "within a photo": []}
+    for seed, on in enumerate(design):
+        kinds = [kind for kind, used in zip(DISTORTIONS, on, strict=True) if used]
+        classifier = fit_once(data, kinds, options, seed)
+        swept = sweep_photos(classifier, smartphone, rough=True, verbose=True)
+        known = [(1 - p[:, 0], y > 0) for p, y in (one.windows for one in swept)]
+        within = [roc_auc_score(y, p) for p, y in known if 0 < np.count_nonzero(y) < len(y)]
         p, y = (np.concatenate(part) for part in zip(*known, strict=True))
-        rows.append(
-            {
-                "left out": name,
-                "seed": seed,
-                "AUC over all windows": round(float(roc_auc_score(y > 0, 1 - p[:, 0])), 4),
-                "mean AUC within a photo": round(float(np.mean(within)), 4),
-            }
-        )
-    return rows
+        for name, auc in zip(results, (roc_auc_score(y, p), np.mean(within)), strict=True):
+            results[name].append(float(auc))
+        tqdm.write(f"training {seed}: " + ", ".join(f"{k} {v[-1]:.4f}" for k, v in results.items()))
+    effects = {name: effects_of(design, np.array(auc)) for name, auc in results.items()}
+    return [
+        {"distortion": kind} | {f"gain in AUC {name}": row[i] for name, row in effects.items()}
+        for i, kind in enumerate(DISTORTIONS)
+    ]
+
+
+def fit_once(
+    data: TrainingData, kinds: list[str], options: argparse.Namespace, seed: int
+) -> Classifier:
+    """Fit the network as training's first round does."""
+    source = WindowSource(
+        lesions=data.lesions["train"],
+        backgrounds=data.negatives["train"],
+        drawn=data.drawn["train"],
+        n_classes=len(data.classes),
+        input_size=INPUT_SIZE,
+        context=CONTEXT,
+        distortions=kinds,
+    )
+    drawn = joblib.Parallel(n_jobs=2, require="sharedmem")(
+        joblib.delayed(source.draw)(CHUNK, np.random.default_rng((seed, start)))
+        for start in range(0, options.windows, CHUNK)
+    )
+    patches, labels = (np.concatenate(part) for part in zip(*drawn, strict=True))
+    learner = new_learner(
+        "network",
+        data.classes,
+        context=CONTEXT,
+        epochs=options.epochs,
+        random_state=seed,
+        verbose=True,
+    )
+    return learner.fit(patches, labels, number=0)[0]
+
+
+def effects_of(design: NDArray[np.bool_], outcome: NDArray[np.float64]) -> list[str]:
+    """Mean outcome with each factor less that without it, with its 95 % interval."""
+    n, factors = design.shape
+    signs = np.where(design, 1.0, -1.0)
+    effects = 2 * signs.T @ outcome / n
+    left = outcome - outcome.mean() - signs @ effects / 2
+    freedom = n - 1 - factors
+    half = t.ppf(0.975, freedom) * 2 * np.sqrt(left @ left / freedom / n)
+    return [f"{x:+.4f} ({x - half:+.4f} to {x + half:+.4f})" for x in effects]
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -99,11 +154,15 @@ def show(rows: list[dict[str, Any]]) -> None:
         print("| " + " | ".join(map(str, row.values())) + " |")
 
 
+TABLES = {"photos": photos, "distortions": distortions}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--windows", type=int, default=20_000)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     # Known: the model card tells.
@@ -116,15 +175,16 @@ def main() -> None:
         rename={"MEL": "melanoma"},
         no_lesion=["foot_ulcer", "no_wound"],
         group_column=None,
-        context=2.0,
+        context=CONTEXT,
         n_drawn=100,
         random_state=0,
         n_jobs=2,
         verbose=True,
     )
-    tables = {"photos": photos(data, options), "distortions": distortions(data, options)}
-    for rows in tables.values():
-        show(rows)
+    tables = {}
+    for name in options.tables:
+        tables[name] = TABLES[name](data, options)
+        show(tables[name])
     if options.json is not None:
         options.json.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
 
