@@ -25,10 +25,9 @@ from tqdm import tqdm
 
 from slidewin.classifier import Classifier
 from slidewin.errors import SlidewinWarning
-from slidewin.training.calibration import reliability
 from slidewin.training.data import TrainingData, read_data
 from slidewin.training.distort import DISTORTIONS
-from slidewin.training.judge import calibrate_on, set_thresholds
+from slidewin.training.judge import calibrate_on, false_and_found, set_thresholds
 from slidewin.training.learner import INPUT_SIZE, Trained, new_learner
 from slidewin.training.recipe import learn
 from slidewin.training.validation import Swept, sweep_photos
@@ -36,45 +35,52 @@ from slidewin.training.windows import WindowSource
 
 CONTEXT = 2.0  # of the embedded classifier
 RUNS = 32  # trainings that screen the distortions
+GROUNDS = ("photo", "drawn scene")  # kinds of photos, with a lesion and without
 CHUNK = 500  # windows drawn at a time
 
 
 def photos(data: TrainingData, options: argparse.Namespace) -> list[dict[str, Any]]:
     """What mining, context negatives and calibration each bring on whole photos."""
     rows = []
-    for name, left_out in (
-        ("all of it", {}),
-        ("no mining, but as many epochs", {"rounds": 0, "epochs": 2 * options.epochs}),
-        ("no context negatives", {"context_negatives": False}),
+    n, whole = options.windows, {"rounds": 1, "n_windows": options.windows}
+    for name, settings in (
+        ("all of it", whole),
+        ("all of it, another seed", whole | {"random_state": 1}),
+        ("no mining, but as many windows", {"rounds": 0, "n_windows": 2 * n}),
+        ("no context negatives", whole | {"context_negatives": False}),
     ):
-        settings: dict[str, Any] = {"rounds": 1, "epochs": options.epochs, **left_out}
         classifier = learn(
-            data, n_windows=options.windows, calibrate=False, n_jobs=2, verbose=True, **settings
+            data, epochs=options.epochs, calibrate=False, n_jobs=2, verbose=True, **settings
         )
         swept = sweep_photos(classifier, data.photos, verbose=True)
-        if not left_out:
-            rows.append(judge("no calibration", classifier, swept))
-        calibrated, _ = calibrate_on(classifier, swept)
-        classifier.about["thresholds"] = set_thresholds(classifier, calibrated, n_jobs=2)
-        rows.append(judge(name, classifier, calibrated))
+        calibrated, record = calibrate_on(classifier, swept)
+        rows.append(judge(name, classifier, calibrated, record["after"]))
+        if name == "all of it":
+            rows.append(judge("no calibration", classifier, swept, record["before"]))
     return rows
 
 
-def judge(name: str, classifier: Trained, swept: list[Swept]) -> dict[str, Any]:
-    """Figures of a classifier on the whole photos that it was calibrated on."""
-    probability, label = (
-        np.concatenate(part) for part in zip(*(one.windows for one in swept), strict=True)
-    )
-    judged = reliability(label > 0, 1 - probability[:, 0])
-    last, chosen = classifier.about["rounds"][-1], classifier.about["thresholds"]["lesion"]
+def judge(
+    name: str, classifier: Trained, swept: list[Swept], calibration: dict[str, Any]
+) -> dict[str, Any]:
+    """Figures on whole validation photos; the threshold is chosen on them as well."""
+    at_half = false_and_found([one for one in swept if one.photo.kind in GROUNDS])
+    chosen = set_thresholds(classifier, swept, n_jobs=2)["lesion"]
+    judged = [one.judge("lesion", [chosen["threshold"]]) for one in swept]
+    n_found, n_lesions = sum(int(found[0]) for _, found, _ in judged), sum(n for *_, n in judged)
+    likely = [
+        f"{came_true:.2f} of {said:.2f}"
+        for said, came_true in zip(calibration["said"], calibration["came_true"], strict=True)
+        if said >= 0.5
+    ]
     return {
         "trained with": name,
-        **{f"{key}, at 0.5": value for key, value in last.items() if key.startswith("false")},
-        "lesions found at 0.5": last["sensitivity"],
-        "threshold chosen": classifier.threshold("lesion"),
-        "found at it": chosen["sensitivity"],
-        "calibration error": judged["expected_calibration_error"],
-        "Brier score": judged["brier"],
+        **{f"{key.replace('_', ' ')}, at 0.5": value for key, value in at_half.items()},
+        "threshold chosen": chosen["threshold"],
+        "lesions found at it": f"{n_found} of {n_lesions}",
+        "calibration error": calibration["expected_calibration_error"],
+        "Brier score": calibration["brier"],
+        "came true of what was said": ", ".join(likely),
     }
 
 

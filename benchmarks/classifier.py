@@ -19,6 +19,7 @@ import csv
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -515,10 +516,11 @@ def calibration(records: list[Record], n: int) -> Measured:
     return of(slice(None)), *bootstrap_interval(owner, of, n=n)
 
 
-def mean(values: list[float], n: int) -> Measured:
-    """Mean over photos."""
+def mean(values: Any, n: int, groups: Any = None) -> Measured:
+    """Mean over photos, or whatever there are several of in a group."""
     array = np.asarray(values, float)
-    interval = bootstrap_interval(range(len(array)), lambda drawn: array[drawn].mean(), n=n)
+    groups = range(len(array)) if groups is None else groups
+    interval = bootstrap_interval(groups, lambda drawn: array[drawn].mean(), n=n)
     return float(array.mean()), *interval
 
 
@@ -605,9 +607,29 @@ def show_details(records: dict[str, list[Record]], n: int) -> None:
             values = [r[f"{target}, {sizes} sizes"] for r in free]
             print(f"| target {target}, {sizes} sizes | {words(mean(values, n))} |")
 
+    show_calibration([*fusc, *pads], n)
+
     print("\n| nci_moles | rank of the boxed spot | of regions |\n| --- | --- | --- |")
     for r in records["nci"]:
         print(f"| {r['file']} | {r['rank'] or 'missed'} | {r['of']} |")
+
+
+def show_calibration(records: list[Record], n: int) -> None:
+    """Whether what is said comes true where anything is said: most windows show no lesion."""
+    truths, probabilities = zip(*(r["windows"] for r in records), strict=True)
+    owner = owners(records, truths)
+    y, p = np.concatenate(truths), np.concatenate(probabilities)
+    never = expected_calibration_error(y, np.zeros_like(p))
+    print(
+        f"\nOf {len(y)} windows {y.mean():.2%} show a lesion: 0 said of all is off by {never:.4f}."
+    )
+    print("\n| said of a window | windows | in the mean | came true |\n| --- | --- | --- | --- |")
+    for low, high in pairwise((0.1, 0.3, 0.5, 0.7, 0.9, np.inf)):
+        of_bin = (p >= low) & (p < high)
+        if of_bin.any():
+            came_true = words(mean(y[of_bin], n, owner[of_bin]))
+            said = p[of_bin].mean()
+            print(f"| {low:g} to {min(high, 1):g} | {of_bin.sum()} | {said:.2f} | {came_true} |")
 
 
 def words(value: Iterable[float]) -> str:

@@ -1,4 +1,4 @@
-"""Measure what sharing features between overlapping windows saves.
+"""Measure what sharing features between overlapping windows saves, and how long a fit takes.
 
     python benchmarks/features.py
 
@@ -9,19 +9,26 @@ itself. Every round times all of them, the cut ones on a part of the windows; pr
 over the rounds and, in brackets, the smallest and largest. The results are equal to the last bit,
 or the script fails.
 
+Then, how long the classifier that training makes of them takes to fit as many windows as it is
+given by default; these are drawn.
+
 Overlap alone explains a ratio of up to the number of windows that a pixel lies in, 15 here; the
 rest is what it costs to begin anew for every window.
 """
 
 import argparse
 from collections.abc import Callable
-from time import process_time
+from time import perf_counter, process_time
 
 import cv2
+import joblib
 import numpy as np
 
-from slidewin.features import WindowFeatures
+from slidewin.features import WindowFeatures, patch_classifier
 from slidewin.grid import Level
+from slidewin.training.drawn import draw_backgrounds, draw_lesions
+from slidewin.training.learner import WINDOWS
+from slidewin.training.windows import WindowSource
 
 SHAPE, SIDE, STRIDE = (1500, 2000), 64, 16
 BAND = 4 * SIDE // STRIDE  # rows of windows that the sweep takes at a time
@@ -37,6 +44,8 @@ def main() -> None:
     for way, seconds in times.items():
         ms, ratio = seconds * 1000, seconds / times["shared, in bands"]
         print(f"| {way} | {spread(ms, '.0f')} | {spread(ratio, '.1f')} |")
+    n = WINDOWS["features"]
+    print(f"\na fit of {n} windows: {fit_seconds(n):.0f} s")
 
 
 def measure(shape: tuple[int, int], rounds: int) -> dict[str, np.ndarray]:
@@ -82,6 +91,23 @@ def measure(shape: tuple[int, int], rounds: int) -> dict[str, np.ndarray]:
             run()
             times[name][i] = (process_time() - start) * scale
     return times
+
+
+def fit_seconds(n: int) -> float:
+    """Seconds to fit ``n`` windows of drawn lesions and grounds, features included."""
+    grounds = draw_backgrounds(30, seed=(0,), pool=joblib.Parallel(n_jobs=1))
+    source = WindowSource(
+        lesions=draw_lesions(30, columns={"mole": 1, "melanoma": 2}, seed=(1,)),
+        backgrounds=grounds,
+        drawn=grounds,
+        n_classes=3,
+        input_size=SIDE,
+        context=2.0,
+    )
+    patches, labels = source.draw(n, np.random.default_rng(0))
+    start = perf_counter()
+    patch_classifier(random_state=0, n_jobs=-1).fit(patches.reshape(n, -1), labels)
+    return perf_counter() - start
 
 
 def spread(values: np.ndarray, form: str) -> str:

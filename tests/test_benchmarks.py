@@ -85,6 +85,27 @@ def test_a_figure_says_what_it_reaches(value, less_is_better, words):
     assert figure.reached == words
 
 
+def test_what_is_said_is_put_beside_what_came_true(capsys):
+    truth, said = np.array([1, 0, 1, 1, 0, 0], bool), np.array([0.6, 0.6, 0.6, 0.6, 0.2, 0.0])
+    benchmark("classifier").show_calibration([{"group": "a", "windows": (truth, said)}], 10)
+    printed = capsys.readouterr().out
+    assert "Of 6 windows 50.00% show a lesion: 0 said of all is off by 0.5000." in printed
+    assert "| 0.1 to 0.3 | 1 | 0.20 | 0.000" in printed
+    assert "| 0.5 to 0.7 | 4 | 0.60 | 0.750" in printed
+
+
+def test_effects_of_a_screening_design_are_those_that_went_in():
+    design = np.array([[a, b, a == b] for a in (0, 1) for b in (0, 1)] * 2, bool)
+    outcome = 0.5 + 0.1 * design[:, 0] - 0.02 * design[:, 2]
+    words = benchmark("ablation").effects_of(design, outcome)
+    assert [text.split(" (")[0] for text in words] == ["+0.1000", "+0.0000", "-0.0200"]
+    rng = np.random.default_rng(0)
+    noisy = benchmark("ablation").effects_of(design, outcome + rng.normal(0, 0.01, 8))
+    low, high = noisy[0].split("(")[1][:-1].split(" to ")
+    assert float(low) < 0.1 < float(high)
+    assert float(high) - float(low) < 0.1
+
+
 def test_the_phase_benchmark_measures_where_a_lesion_was_put(dark):
     peak, stray = benchmark("phases").measure(dark, 16.0, np.zeros(2), 0)
     assert 0 <= peak <= 1
@@ -95,6 +116,10 @@ def test_the_features_benchmark_times_ways_that_agree_to_the_last_bit():
     times = benchmark("features").measure((100, 120), 1)
     assert len(times) == 4
     assert all(seconds.shape == (1,) for seconds in times.values())
+
+
+def test_the_features_benchmark_fits_all_kinds_of_windows():
+    assert benchmark("features").fit_seconds(300) > 0
 
 
 def test_the_sweep_benchmark_compares_ways_that_agree(network):

@@ -150,6 +150,13 @@ def test_a_group_that_tables_tear_apart_is_told(row_of):
         assert keep_together(rows) == rows
 
 
+def test_a_group_that_is_held_out_elsewhere_is_told_and_no_file_of_it_opened(row_of, tmp_path):
+    rows = [row_of(draw(0), "a", "train", group="Ada", by_lot=True)]
+    held_out = [Row(tmp_path / "nowhere.png", None, "", "test", group="Ada")]
+    with pytest.warns(SlidewinWarning, match=r"1 groups .*: Ada\. Photos"):
+        assert keep_together(rows, held_out=held_out) == rows
+
+
 def test_no_leak_is_no_news(row_of):
     rows = [row_of(draw(0), "a"), row_of(draw(0), "b"), row_of(draw(1), "c", "val")]
     with warnings.catch_warnings():

@@ -56,15 +56,19 @@ def test_places_to_keep_clear_of_are_not_harvested(photo, classifier):
         assert top >= 69
 
 
-def test_no_window_is_taken_that_the_border_cuts(classifier):
-    small = np.full((30, 40, 3), 255, np.uint8)
-    small[10:20, 10:20] = 0
+def test_no_window_is_taken_that_the_border_cuts():
+    # Windows about the largest lesions sought are wider than the photo.
+    about = {"classes": ["background", "lesion"], "input_size": SIDE, "context": 3}
+    classifier = load_classifier(dark_middle, **about)
+    small = np.full((60, 80, 3), 255, np.uint8)
+    small[:20, :20] = 0
+    small[30:42, 40:52] = 0
     mined = mine(classifier, [Background(small)])
     assert mined
     for place in mined:
         low, high = np.subtract(place.centre, place.side / 2), np.add(place.centre, place.side / 2)
         assert (low >= -0.01).all()
-        assert (high <= np.array([30, 40]) + 0.01).all()
+        assert (high <= np.array([60, 80]) + 0.01).all()
 
 
 def test_no_more_are_taken_than_asked_for(photo, classifier):

@@ -15,6 +15,7 @@ from slidewin.errors import ArgumentError, SlidewinWarning
 from slidewin.output import write_png
 from slidewin.scene import draw_lesion, draw_skin
 from slidewin.training import read_table, train
+from slidewin.training.data import _read_photo
 from slidewin.training.source import STORED_DIAMETER, Background, Lesion
 from slidewin.training.windows import MinedPlace, WindowSource
 
@@ -318,6 +319,60 @@ def test_the_trainer_knows_the_lesions_that_share_a_picture(two_in_one, data, mo
         "mask1.png",
         "mask0.png",
     ]
+
+
+def test_of_two_lesions_in_a_photo_for_validation_each_leaves_the_other_out(two_in_one):
+    masks, (row, other) = two_in_one
+    photo = _read_photo(row, 1, [other.mask])
+    np.testing.assert_array_equal(photo.truth, masks[0])
+    np.testing.assert_array_equal(photo.ignore, masks[1])
+    assert _read_photo(row, 1, []).ignore is None
+
+
+def test_a_lesion_is_not_labelled_background(data, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(f"file,label\n{data / 'lesion0.png'},background\n")
+    with pytest.raises(ArgumentError, match=r"lesion0\.png: labelled 'background'"):
+        few(data, photos=[table])
+
+
+def test_drawn_moles_are_nevi_where_that_is_a_class(data, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "slidewin.training.data.draw_lesions", lambda _, *, columns, seed: asked.append(columns)
+    )
+    for rename, named in (({"mole": "nevus"}, ("melanoma", "nevus")), ({}, ("melanoma",))):
+        with pytest.raises(TypeError):  # no list was returned
+            few(data, rename=rename, named=named)
+    assert asked == [{"melanoma": 1, "mole": 2}, {"melanoma": 2, "mole": 1}]
+
+
+def test_patients_held_out_in_another_table_are_told(data):
+    for split in ("train", "test"):
+        (data / f"of_{split}.csv").write_text(f"file,patient,split\nphotos/0.png,Ada,{split}\n")
+    tables = [data / "photos", data / "of_train.csv", data / "of_test.csv"]
+    known = {"group_column": "patient", "named": ("wart",)}  # refused in the end: no such class
+    with (
+        pytest.warns(SlidewinWarning, match=r"1 groups .*: Ada\. Photos"),
+        pytest.raises(ArgumentError, match="wart"),
+    ):
+        train([data / "lesions.csv"], tables, **known)
+
+
+def test_what_surrounds_a_lesion_that_nobody_outlined_is_not_mined(data, monkeypatch, tmp_path):
+    rows = [row.split(",") for row in (data / "lesions.csv").read_text().splitlines()[1:19]]
+    lines = [f"{data / file},{label},{split}" for file, _, label, split in rows]
+    (tmp_path / "bare.csv").write_text("\n".join(["file,label,split", *lines]))
+    swept = []
+    monkeypatch.setattr(
+        "slidewin.training.recipe.mine", lambda _, photos, **__: swept.extend(photos) or []
+    )
+    options = {"n_windows": 200, "n_drawn": 0, "epochs": 1, "rounds": 1, "calibrate": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SlidewinWarning)  # a threshold keeps no rule so soon
+        train([tmp_path / "bare.csv"], [data / "photos"], **options)
+    assert swept
+    assert all(photo.keep_clear is None for photo in swept)
 
 
 def test_labels_that_are_nowhere_are_told(data):

@@ -14,6 +14,7 @@ from slidewin.classifier.module import ModuleClassifier
 from slidewin.finding import locate
 from slidewin.metrics import false_regions
 from slidewin.scene import draw_lesion, draw_skin
+from slidewin.training.calibration import fit_calibration
 from slidewin.training.judge import calibrate_on, set_thresholds, unseen_classes
 from slidewin.training.source import Background, Lesion
 from slidewin.training.validation import ValidationPhoto, draw_photos, lay_photos, sweep_photos
@@ -93,7 +94,26 @@ def test_what_lies_where_nothing_is_known_is_neither_right_nor_wrong(photo, clas
     assert len(swept.windows[1]) < len(all_known.windows[1])
 
 
-def test_calibration_is_judged_on_photos_that_it_was_not_fitted_on(photo):
+def test_each_half_is_judged_by_a_calibration_fitted_on_the_other(photo, classifier):
+    # Of what is dark, in one group all is lesions and in the other a half.
+    both = disc((200, 300), (100, 220), 40) | photo.truth.astype(bool)
+    swept = sweep_photos(
+        classifier, [photo, replace(photo, truth=both.astype(np.uint8), group="b")]
+    )
+    _, record = calibrate_on(classifier, swept)
+    windows = [one.windows for one in swept]
+    fits = [fit_calibration(*known) for known in windows]
+
+    def brier(chosen):
+        pairs = zip(chosen, windows, strict=True)
+        missed = [fit.apply(p)[:, 1] - (y > 0) for fit, (p, y) in pairs]
+        return np.mean(np.concatenate(missed) ** 2)
+
+    assert record["after"]["brier"] == pytest.approx(brier(fits[::-1]), abs=2e-5)
+    assert record["after"]["brier"] > brier(fits) + 1e-3
+
+
+def test_calibration_makes_probabilities_mean_what_they_say(photo):
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * SIDE * SIDE, 2)).eval()
     with torch.no_grad():  # darkness, far too sure of itself
         module[1].weight[:] = torch.tensor([[0.0], [-16.0]]) / (3 * SIDE * SIDE)

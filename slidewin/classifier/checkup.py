@@ -241,7 +241,7 @@ def _failure(
             f"fails on {classifier.input_size} x {classifier.input_size} pixels: {found}",
             f"It takes input_size={sizes}: pass the one that it was trained on",
         )
-    if is_own and "shape" in found:
+    if is_own and "returned shape" in found:
         advice = "Return one column for each class, or name a class for each column: classes=[...]"
     elif is_own:
         advice = "slidewin needs a probability for each class, in rows that sum to 1"
@@ -355,7 +355,7 @@ def _on_answers(
     ):
         yield Remark(
             "warning",
-            f"every probability of {classifier.classes_[1]!r} lies between 0.5 and 0.731",
+            f"every probability of {str(classifier.classes_[1])!r} lies between 0.5 and 0.731",
             "If the network ends in a sigmoid it returns probabilities already: pass logits=False",
         )
     found = classifier.target_probability(probabilities)

@@ -64,6 +64,11 @@ def fit_calibration(probabilities: Probabilities, labels: NDArray[np.integer[Any
     ArgumentError
         If a class is missing.
 
+    Notes
+    -----
+    scikit-learn's ``CalibratedClassifierCV`` has the temperature without a bias for each class,
+    which windows of photos, nearly all of them background, need most.
+
     References
     ----------
     Guo et al., "On calibration of modern neural networks", ICML 2017, arXiv:1706.04599.

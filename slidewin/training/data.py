@@ -17,7 +17,7 @@ from slidewin.image import read_image
 from slidewin.training.drawn import draw_backgrounds, draw_lesions
 from slidewin.training.leaks import keep_together
 from slidewin.training.source import Background, Lesion, read_mask
-from slidewin.training.table import Row, read_tables
+from slidewin.training.table import SPLITS, Row, read_tables
 from slidewin.training.validation import ValidationPhoto, draw_photos, lay_photos
 
 __all__ = ["OTHER_LESION", "TrainingData", "read_data"]
@@ -26,7 +26,8 @@ OTHER_LESION = "other_lesion"
 # For each drawn piece of cloth: drawn lesions of each kind, and validation scenes.
 _DRAWN_LESIONS, _DRAWN_SCENES = 0.2, 0.07
 _DRAWN_FOR_VALIDATION = 0.2
-_DRAWN_KINDS = {"melanoma": "melanoma", OTHER_LESION: "mole"}
+# What is drawn, and the classes that it may be of: the first that there is.
+_DRAWN_KINDS = {"melanoma": ("melanoma",), "mole": ("nevus", OTHER_LESION)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,9 @@ def read_data(
             "lesions and from photos that hold none"
         )
     sources = [*lesions, *negatives, *photos]
-    tables = read_tables(sources, group_column=group_column)
+    tables = read_tables(sources, group_column=group_column, splits=SPLITS)
+    held_out = [row for table in tables for row in table if row.split == "test"]
+    tables = [[row for row in table if row.split != "test"] for table in tables]
     sizes = [sum(map(len, tables[: len(lesions)])), sum(map(len, tables[: -len(photos) or None]))]
     rows = [row for table in tables for row in table]
     _warn_of_unknown(no_lesion, rows[sizes[0] : sizes[1]])
@@ -88,7 +91,13 @@ def read_data(
     # All photos of lesions serve validation, wherever their table would have them.
     rows[sizes[1] :] = [replace(row, split="val", by_lot=False) for row in rows[sizes[1] :]]
     rows = [replace(row, label=rename.get(row.label, row.label)) for row in rows]
-    rows = keep_together(rows, n_jobs=n_jobs, verbose=verbose)
+    for row in [*rows[: sizes[0]], *rows[sizes[1] :]]:
+        if row.label == BACKGROUND:
+            raise ArgumentError(
+                f"{row.file}: labelled {BACKGROUND!r} in a table of lesions; pictures without a "
+                "lesion belong to the negatives"
+            )
+    rows = keep_together(rows, held_out=held_out, n_jobs=n_jobs, verbose=verbose)
     of_lesions, of_negatives, of_photos = (
         rows[: sizes[0]],
         rows[sizes[0] : sizes[1]],
@@ -108,16 +117,20 @@ def read_data(
         return classes.index(row.label if row.label in classes else OTHER_LESION)
 
     masks: dict[Path, list[Path]] = {}
-    for row in of_lesions:
+    for row in [*of_lesions, *of_photos]:
         if row.mask is not None:
             masks.setdefault(row.file, []).append(row.mask)
+
+    def beside(row: Row) -> list[Path]:
+        return [mask for mask in masks.get(row.file, ()) if mask != row.mask]
+
     pool = joblib.Parallel(n_jobs=n_jobs, prefer="threads")
     closeups = pool(
         joblib.delayed(Lesion.read)(
             row,
             column(row),
             context=context,
-            others=[mask for mask in masks.get(row.file, ()) if mask != row.mask],
+            others=beside(row),
         )
         for row in tqdm(of_lesions, "lesions", disable=not verbose)
     )
@@ -137,12 +150,16 @@ def read_data(
         drawn_by[split] = draw_backgrounds(
             round(n_drawn * share), seed=(random_state, split == "val"), pool=pool
         )
-    columns = {_DRAWN_KINDS[c]: i for i, c in enumerate(classes) if c in _DRAWN_KINDS}
+    columns = {
+        kind: classes.index(known[0])
+        for kind, names in _DRAWN_KINDS.items()
+        if (known := [name for name in names if name in classes])
+    }
     lesions_by["train"] += draw_lesions(
         round(n_drawn * _DRAWN_LESIONS), columns=columns, seed=(random_state, 2)
     )
     outlined = pool(
-        joblib.delayed(_read_photo)(row, column(row))
+        joblib.delayed(_read_photo)(row, column(row), beside(row))
         for row in tqdm(of_photos, "photos", disable=not verbose)
     )
     return TrainingData(
@@ -177,17 +194,21 @@ def read_data(
     )
 
 
-def _read_photo(row: Row, column: int) -> ValidationPhoto:
+def _read_photo(row: Row, column: int, others: Sequence[Path]) -> ValidationPhoto:
+    """Read a photo with one lesion; of others in it another row speaks."""
     if row.mask is None:
         raise ArgumentError(
             f"{row.file}: no mask; photos for validation need their lesions outlined, and photos "
             "without lesions belong to the negatives"
         )
     image = read_image(row.file)
-    mask = read_mask(row.mask, image.shape[:2])
+    shape = image.shape[:2]
     image = Background.shrunk(image, None).image
     size = (image.shape[1], image.shape[0])
-    inside = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) > 127
+    inside, *elsewhere = (
+        cv2.resize(read_mask(mask, shape), size, interpolation=cv2.INTER_AREA) > 127
+        for mask in (row.mask, *others)
+    )
     if not inside.any():
         raise ArgumentError(f"{row.mask}: outlines nothing; leave the photo out")
     return ValidationPhoto(
@@ -195,6 +216,7 @@ def _read_photo(row: Row, column: int) -> ValidationPhoto:
         np.where(inside, np.uint8(column), np.uint8(0)),
         kind="photo of a lesion",
         group=row.group or str(row.file),
+        ignore=np.logical_or.reduce(elsewhere) & ~inside if elsewhere else None,
     )
 
 

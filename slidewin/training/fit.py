@@ -29,7 +29,7 @@ def fit_network(
 ) -> float:
     """Fit a network to windows, going on from where it is.
 
-    In bfloat16, which is twice as quick on processors that have it, and as good here.
+    In bfloat16 on processors that have it, which is twice as quick and as good here.
 
     Parameters
     ----------
@@ -53,6 +53,9 @@ def fit_network(
     import torch
     from torch.nn.functional import cross_entropy
 
+    from slidewin.classifier.lattice import half_precision
+
+    half = half_precision(torch.device("cpu"))
     x, y = torch.from_numpy(patches), torch.from_numpy(labels)
     batch_size = min(_BATCH, len(y))
     losses: list[float] = []
@@ -70,7 +73,7 @@ def fit_network(
                 losses = []
                 for batch in order.view(-1, batch_size):
                     inputs = (_turned(x[batch]).permute(0, 3, 1, 2) / 255 - MEAN) / STD
-                    with torch.autocast("cpu", torch.bfloat16):
+                    with torch.autocast("cpu", half, enabled=half is not None):
                         logits = network(inputs)
                     loss = cross_entropy(logits.float(), y[batch])
                     optimiser.zero_grad()

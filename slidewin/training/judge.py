@@ -64,7 +64,8 @@ def calibrate_on(classifier: Trained, swept: Sequence[Swept]) -> tuple[list[Swep
     """Calibrate a classifier, and what it has swept.
 
     The record says how good it is on photos that it was not fitted on: each half of them is judged
-    by a fit on the other, no ground, scene or patient being in both.
+    by a fit on the other, no ground, scene or patient of a photo being in both. Lesions laid into
+    photos come from one stock, and may be.
     """
     known = [one.windows for one in swept]
     fit = fit_calibration(*_joined(known))

@@ -41,7 +41,11 @@ Thumbnails = NDArray[np.uint8]
 
 
 def keep_together(
-    rows: Sequence[Row], *, n_jobs: int | None = None, verbose: bool = False
+    rows: Sequence[Row],
+    *,
+    held_out: Sequence[Row] = (),
+    n_jobs: int | None = None,
+    verbose: bool = False,
 ) -> list[Row]:
     """Put near-identical images, and those of one group, into one split.
 
@@ -52,6 +56,8 @@ def keep_together(
     ----------
     rows : sequence of Row
         All that one classifier is trained and validated on.
+    held_out : sequence of Row
+        What it is to be tested on: of these the groups alone are looked at, no file is opened.
     n_jobs : int, optional
         Threads that read files.
     verbose : bool
@@ -70,7 +76,8 @@ def keep_together(
     Warns
     -----
     SlidewinWarning
-        If near-identical images, or images of one group, are in two splits that the tables give.
+        If near-identical images are in two splits that the tables give, or images of one group,
+        those held out included.
     """
     pairs = near_identical(rows, n_jobs=n_jobs, verbose=verbose)
     first: dict[str, int] = {}
@@ -83,7 +90,7 @@ def keep_together(
             if rows[i].by_lot:
                 kept[i] = replace(rows[i], split=split)
     _warn_of_leaks([(kept[i], kept[j]) for i, j in pairs if kept[i].split != kept[j].split])
-    _warn_of_groups(kept)
+    _warn_of_groups([*kept, *held_out])
     return kept
 
 

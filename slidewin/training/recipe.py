@@ -79,8 +79,8 @@ def train(
         picture); photos without lesions, a mask marking places to keep clear of; and photos of
         lesions, outlined by masks, that serve validation alone and are never trained on.
     model : {"network", "features"}
-        The default network, or colours and textures for a gradient boosting of trees, which is
-        fitted within a minute.
+        The default network, or colours and textures for a gradient boosting of trees, of which a
+        fit takes less than a minute.
     named : sequence of str
         Labels that are classes of their own. All others together are ``"other_lesion"``; so are all
         lesions where no picture has a label.
@@ -93,7 +93,8 @@ def train(
     context : float
         Window side over lesion diameter.
     rounds : int
-        Rounds of mining hard negatives, in photos without lesions and round lesions; 0 for none.
+        Rounds of mining hard negatives, in photos without lesions and round outlined lesions; 0 for
+        none.
     n_windows : int, optional
         Windows drawn before each fit, 12 kB of memory each; by default 120 000 for a network and
         16 000 for features.
@@ -134,7 +135,7 @@ def train(
     -----
     SlidewinWarning
         If nearly the same image is in two splits (those of ``test`` are not opened, so not
-        compared), or one group is in two splits that tables give; if `no_lesion` has a label
+        compared), or one group is in two splits, ``test`` among them; if `no_lesion` has a label
         that no negative has; if probabilities cannot be calibrated, or no threshold keeps the
         rule.
 
@@ -242,8 +243,10 @@ def learn(
         if verbose:
             tqdm.write(", ".join(f"{name} {value}" for name, value in point.items()))
         if number < rounds:
-            # Each lesion's picture once: there may be many, and most are much alike.
-            around = [lesion.surroundings for lesion in data.lesions["train"][number::rounds]]
+            # Each lesion's picture once: there may be many, and most are much alike. Beside a mask
+            # that was guessed may be more of the lesion.
+            outlined = [lesion for lesion in data.lesions["train"] if lesion.is_outlined]
+            around = [lesion.surroundings for lesion in outlined[number::rounds]]
             hard = [*data.negatives["train"], *data.drawn["train"], *around]
             mined += mine(classifier, hard, known=mined, verbose=verbose)
     refit = refit_head(

@@ -111,6 +111,8 @@ class Lesion:
         As its table has it.
     others : ndarray of shape (h, w), bool, or None
         All lesions of the picture, if there are others.
+    is_outlined : bool
+        Whether the mask was given, not guessed.
     """
 
     image: NDArray[np.uint8]
@@ -120,6 +122,7 @@ class Lesion:
     diameter: float = STORED_DIAMETER
     diagnosis: str = ""
     others: NDArray[np.bool_] | None = None
+    is_outlined: bool = True
 
     @classmethod
     def read(
@@ -140,7 +143,9 @@ class Lesion:
             mask = read_mask(row.mask, (h, w))
         elsewhere = [read_mask(other, (h, w)) for other in others]
         lesion = cls.cut(image, mask, label, others=elsewhere)
-        return None if lesion is None else replace(lesion, diagnosis=row.label)
+        if lesion is None:
+            return None
+        return replace(lesion, diagnosis=row.label, is_outlined=row.mask is not None)
 
     @classmethod
     def cut(
