@@ -1,4 +1,4 @@
-"""Measure a classifier on photos that it never saw and that chose nothing.
+"""Measure a classifier on photos that it never saw.
 
     python benchmarks/classifier.py DATA [--classifier FILE] [--json FILE] [--quick] [-o DIR]
 
