@@ -1,6 +1,6 @@
 """Leave one thing out of the training at a time, and see what is lost.
 
-    python benchmarks/ablation.py DATA [--tables photos distortions] [--windows N] [--epochs N]
+    python benchmarks/ablation.py DATA [--parts photos distortions] [--windows N] [--epochs N]
 
 Short trainings on ``isic_2017_cc0`` and ``fusc_2021``, all alike but for what is left out, judged
 by photos of their validation splits, drawn scenes of other seeds, and the train split of
@@ -33,15 +33,16 @@ from slidewin.training.recipe import learn
 from slidewin.training.validation import Swept, sweep_photos
 from slidewin.training.windows import WindowSource
 
+Tables = dict[str, list[dict[str, Any]]]
 CONTEXT = 2.0  # of the embedded classifier
 RUNS = 32  # trainings that screen the distortions
 GROUNDS = ("photo", "drawn scene")  # kinds of photos, with a lesion and without
 CHUNK = 500  # windows drawn at a time
 
 
-def photos(data: TrainingData, options: argparse.Namespace) -> list[dict[str, Any]]:
+def photos(data: TrainingData, options: argparse.Namespace) -> Tables:
     """What mining, context negatives and calibration each bring on whole photos."""
-    rows = []
+    arms, calibrations = [], []
     n, whole = options.windows, {"rounds": 1, "n_windows": options.windows}
     for name, settings in (
         ("all of it", whole),
@@ -54,37 +55,49 @@ def photos(data: TrainingData, options: argparse.Namespace) -> list[dict[str, An
         )
         swept = sweep_photos(classifier, data.photos, verbose=True)
         calibrated, record = calibrate_on(classifier, swept)
-        rows.append(judge(name, classifier, calibrated, record["after"]))
+        last = dict(classifier.about["rounds"][-1])
+        for key in ("round", "mined", "loss"):
+            del last[key]
+        arms.append(
+            {"trained with": name}
+            | {f"{key.replace('_', ' ')}, at 0.5": value for key, value in last.items()}
+            | chosen(classifier, calibrated)
+        )
         if name == "all of it":
-            rows.append(judge("no calibration", classifier, swept, record["before"]))
-    return rows
+            for when, judged in (("before", swept), ("after", calibrated)):
+                calibrations.append(judge(when, classifier, judged, record[when]))
+    return {"left out, uncalibrated": arms, "calibration": calibrations}
 
 
 def judge(
-    name: str, classifier: Trained, swept: list[Swept], calibration: dict[str, Any]
+    when: str, classifier: Trained, swept: list[Swept], calibration: dict[str, Any]
 ) -> dict[str, Any]:
-    """Figures on whole validation photos; the threshold is chosen on them as well."""
+    """What calibration does; each half of the photos is judged by a fit on the other."""
     at_half = false_and_found([one for one in swept if one.photo.kind in GROUNDS])
-    chosen = set_thresholds(classifier, swept, n_jobs=2)["lesion"]
-    judged = [one.judge("lesion", [chosen["threshold"]]) for one in swept]
-    n_found, n_lesions = sum(int(found[0]) for _, found, _ in judged), sum(n for *_, n in judged)
     likely = [
         f"{came_true:.2f} of {said:.2f}"
         for said, came_true in zip(calibration["said"], calibration["came_true"], strict=True)
         if said >= 0.5
     ]
     return {
-        "trained with": name,
+        "calibration": when,
         **{f"{key.replace('_', ' ')}, at 0.5": value for key, value in at_half.items()},
-        "threshold chosen": chosen["threshold"],
-        "lesions found at it": f"{n_found} of {n_lesions}",
+        **chosen(classifier, swept),
         "calibration error": calibration["expected_calibration_error"],
         "Brier score": calibration["brier"],
         "came true of what was said": ", ".join(likely),
     }
 
 
-def distortions(data: TrainingData, options: argparse.Namespace) -> list[dict[str, Any]]:
+def chosen(classifier: Trained, swept: list[Swept]) -> dict[str, Any]:
+    """The threshold that training would choose, and what it finds on the same photos."""
+    threshold = set_thresholds(classifier, swept, n_jobs=2)["lesion"]["threshold"]
+    judged = [one.judge("lesion", [threshold]) for one in swept]
+    found, there = sum(int(found[0]) for _, found, _ in judged), sum(n for *_, n in judged)
+    return {"threshold chosen": threshold, "found at it": f"{found} of {there}"}
+
+
+def distortions(data: TrainingData, options: argparse.Namespace) -> Tables:
     """What each distortion does for telling windows of smartphone photos apart.
 
     A screening design: in each of 32 trainings, of seeds of their own, every distortion is on or
@@ -107,10 +120,11 @@ def distortions(data: TrainingData, options: argparse.Namespace) -> list[dict[st
             results[name].append(float(auc))
         tqdm.write(f"training {seed}: " + ", ".join(f"{k} {v[-1]:.4f}" for k, v in results.items()))
     effects = {name: effects_of(design, np.array(auc)) for name, auc in results.items()}
-    return [
+    gains = [
         {"distortion": kind} | {f"gain in AUC {name}": row[i] for name, row in effects.items()}
         for i, kind in enumerate(DISTORTIONS)
     ]
+    return {"distortions": gains}
 
 
 def fit_once(
@@ -160,7 +174,7 @@ def show(rows: list[dict[str, Any]]) -> None:
         print("| " + " | ".join(map(str, row.values())) + " |")
 
 
-TABLES = {"photos": photos, "distortions": distortions}
+PARTS = {"photos": photos, "distortions": distortions}
 
 
 def main() -> None:
@@ -168,7 +182,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--windows", type=int, default=20_000)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     # Known: the model card tells.
@@ -187,10 +201,12 @@ def main() -> None:
         n_jobs=2,
         verbose=True,
     )
-    tables = {}
-    for name in options.tables:
-        tables[name] = TABLES[name](data, options)
-        show(tables[name])
+    tables: Tables = {}
+    for name in options.parts:
+        found = PARTS[name](data, options)
+        for rows in found.values():
+            show(rows)
+        tables |= found
     if options.json is not None:
         options.json.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
 
