@@ -15,7 +15,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import hadamard
@@ -29,7 +28,7 @@ from slidewin.training.data import TrainingData, read_data
 from slidewin.training.distort import DISTORTIONS
 from slidewin.training.judge import calibrate_on, false_and_found, set_thresholds
 from slidewin.training.learner import INPUT_SIZE, Trained, new_learner
-from slidewin.training.recipe import learn
+from slidewin.training.recipe import draw_windows, learn
 from slidewin.training.validation import Swept, sweep_photos
 from slidewin.training.windows import WindowSource
 
@@ -37,7 +36,6 @@ Tables = dict[str, list[dict[str, Any]]]
 CONTEXT = 2.0  # of the embedded classifier
 RUNS = 32  # trainings that screen the distortions
 GROUNDS = ("photo", "drawn scene")  # kinds of photos, with a lesion and without
-CHUNK = 500  # windows drawn at a time
 
 
 def photos(data: TrainingData, options: argparse.Namespace) -> Tables:
@@ -55,14 +53,8 @@ def photos(data: TrainingData, options: argparse.Namespace) -> Tables:
         )
         swept = sweep_photos(classifier, data.photos, verbose=True)
         calibrated, record = calibrate_on(classifier, swept)
-        last = dict(classifier.about["rounds"][-1])
-        for key in ("round", "mined", "loss"):
-            del last[key]
-        arms.append(
-            {"trained with": name}
-            | {f"{key.replace('_', ' ')}, at 0.5": value for key, value in last.items()}
-            | chosen(classifier, calibrated)
-        )
+        last = classifier.about["rounds"][-1]
+        arms.append({"trained with": name} | at_half(last) | chosen(classifier, calibrated))
         if name == "all of it":
             for when, judged in (("before", swept), ("after", calibrated)):
                 calibrations.append(judge(when, classifier, judged, record[when]))
@@ -73,7 +65,7 @@ def judge(
     when: str, classifier: Trained, swept: list[Swept], calibration: dict[str, Any]
 ) -> dict[str, Any]:
     """What calibration does; each half of the photos is judged by a fit on the other."""
-    at_half = false_and_found([one for one in swept if one.photo.kind in GROUNDS])
+    grounds = [one for one in swept if one.photo.kind in GROUNDS]
     likely = [
         f"{came_true:.2f} of {said:.2f}"
         for said, came_true in zip(calibration["said"], calibration["came_true"], strict=True)
@@ -81,11 +73,20 @@ def judge(
     ]
     return {
         "calibration": when,
-        **{f"{key.replace('_', ' ')}, at 0.5": value for key, value in at_half.items()},
+        **at_half(false_and_found(grounds)),
         **chosen(classifier, swept),
         "calibration error": calibration["expected_calibration_error"],
         "Brier score": calibration["brier"],
         "came true of what was said": ", ".join(likely),
+    }
+
+
+def at_half(figures: dict[str, float]) -> dict[str, float]:
+    """False regions and lesions found, as a table names them."""
+    return {
+        f"{key.replace('_', ' ')}, at 0.5": value
+        for key, value in figures.items()
+        if key.startswith(("false", "sensitivity"))
     }
 
 
@@ -140,11 +141,7 @@ def fit_once(
         context=CONTEXT,
         distortions=kinds,
     )
-    drawn = joblib.Parallel(n_jobs=2, require="sharedmem")(
-        joblib.delayed(source.draw)(CHUNK, np.random.default_rng((seed, start)))
-        for start in range(0, options.windows, CHUNK)
-    )
-    patches, labels = (np.concatenate(part) for part in zip(*drawn, strict=True))
+    drawn = draw_windows(source, options.windows, (seed,), n_jobs=2, verbose=True)
     learner = new_learner(
         "network",
         data.classes,
@@ -153,7 +150,7 @@ def fit_once(
         random_state=seed,
         verbose=True,
     )
-    return learner.fit(patches, labels, number=0)[0]
+    return learner.fit(*drawn, number=0)[0]
 
 
 def effects_of(design: NDArray[np.bool_], outcome: NDArray[np.float64]) -> list[str]:

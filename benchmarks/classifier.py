@@ -506,9 +506,7 @@ def sensitivity(records: list[Record], judged: str, n: int) -> Measured:
 
 def calibration(records: list[Record], n: int) -> Measured:
     """Expected calibration error over the windows of sweeps."""
-    truths, probabilities = zip(*(r["windows"] for r in records), strict=True)
-    owner = owners(records, truths)
-    y, p = np.concatenate(truths), np.concatenate(probabilities)
+    owner, y, p = of_sweeps(records)
 
     def of(drawn: Any) -> float:
         return expected_calibration_error(y[drawn], p[drawn])
@@ -532,6 +530,12 @@ def share(hits: list[bool]) -> Measured:
 def owners(records: list[Record], windows: Iterable[Any]) -> NDArray[np.str_]:
     """The group of each window."""
     return np.repeat([str(r["group"]) for r in records], [len(several) for several in windows])
+
+
+def of_sweeps(records: list[Record]) -> tuple[NDArray[np.str_], Mask, NDArray[np.float32]]:
+    """Group, truth and probability of each window of sweeps."""
+    truths, probabilities = zip(*(r["windows"] for r in records), strict=True)
+    return owners(records, truths), np.concatenate(truths), np.concatenate(probabilities)
 
 
 def show(table: list[Figure]) -> None:
@@ -616,9 +620,7 @@ def show_details(records: dict[str, list[Record]], n: int) -> None:
 
 def show_calibration(records: list[Record], n: int) -> None:
     """Whether what is said comes true where anything is said: most windows show no lesion."""
-    truths, probabilities = zip(*(r["windows"] for r in records), strict=True)
-    owner = owners(records, truths)
-    y, p = np.concatenate(truths), np.concatenate(probabilities)
+    owner, y, p = of_sweeps(records)
     never = expected_calibration_error(y, np.zeros_like(p))
     print(
         f"\nOf {len(y)} windows {y.mean():.2%} show a lesion: 0 said of all is off by {never:.4f}."

@@ -33,7 +33,7 @@ from slidewin.training.validation import sweep_photos
 from slidewin.training.windows import WindowSource
 from slidewin.workers import count_workers
 
-__all__ = ["learn", "train"]
+__all__ = ["draw_windows", "learn", "train"]
 _CHUNK = 500  # windows drawn from one seed
 _VALIDATION_WINDOWS = 16_000
 _PADDING_WINDOWS = 6_000
@@ -233,7 +233,9 @@ def learn(
     curve: list[dict[str, Any]] = []
     for number in range(rounds + 1):
         source = replace(sources["train"], mined=mined)
-        drawn = _draw(source, n_windows, (random_state, 0, number), n_jobs=n_jobs, verbose=verbose)
+        drawn = draw_windows(
+            source, n_windows, (random_state, 0, number), n_jobs=n_jobs, verbose=verbose
+        )
         classifier, loss = learner.fit(*drawn, number=number)
         del drawn  # before as many again are drawn
         judged = [photo for photo in data.photos if photo.kind in _CURVE_KINDS]
@@ -267,7 +269,7 @@ def learn(
     else:
         swept, about["calibration"] = calibrate_on(classifier, swept)
     about["thresholds"] = set_thresholds(classifier, swept, n_jobs=n_jobs)
-    windows = _draw(
+    windows = draw_windows(
         sources["val"],
         min(n_windows, _VALIDATION_WINDOWS),
         (random_state, 1),
@@ -295,7 +297,7 @@ def learn(
     return classifier
 
 
-def _draw(
+def draw_windows(
     source: WindowSource, n: int, seed: tuple[int, ...], *, n_jobs: int | None, verbose: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Draw windows in chunks, each from a seed of its own: the same whoever draws them."""
