@@ -191,6 +191,10 @@ class GradCAMPlusPlus(_FromGradients):
     without that exponential as a factor. (torchcam 0.5.0 loses the division by the denominator: it
     divides a copy.)
 
+    The paper's layers end in a ReLU. Where a channel's activations sum to so far below 0 that the
+    denominator is not above 0, its weight is 0. The map may be empty then, as of a head's own
+    output (``layer="19"`` of the default network), whose scores for lesions are below 0 on skin.
+
     References
     ----------
     Chattopadhay et al., "Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep
