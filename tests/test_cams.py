@@ -1,6 +1,7 @@
 """The CAM family against torchcam, and against their papers where torchcam has them not."""
 
 import re
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -79,7 +80,10 @@ def close(found, expected):
 )
 @pytest.mark.parametrize("layer", ["1", "3"])
 def test_it_agrees_with_torchcam_image_by_image(ours, theirs, layer):
-    classifier, batch = of(chain(), mean=0.5, std=0.25), images()
+    module = chain()
+    if ours is ScoreCAM:  # whose masks torchcam spreads evenly: patches are spread so
+        module[0], module[2] = nn.Conv2d(3, 6, 4, stride=4), nn.Conv2d(6, 5, 1)
+    classifier, batch = of(module, mean=0.5, std=0.25), images()
     found = ours(classifier, layer=layer).explain(batch)
     module = nn.Sequential(classifier.module, LogOdds()).eval()
     expected = []
@@ -108,6 +112,13 @@ def test_grad_cam_plus_plus_bears_features_below_zero():
         classifier.module[-1].weight *= 1e4  # denominators pass through 0
     found = GradCAMPlusPlus(classifier, layer="5").explain(batch)
     assert np.isfinite(found).all()
+
+
+def test_grad_cam_plus_plus_weighs_no_channel_whose_damping_is_not_above_zero():
+    activations = torch.tensor([[[[-9.0, 1.0]], [[-3.0, 4.0]]]])
+    gradients = torch.tensor([[[[0.5, 0.5]], [[0.5, 0.5]]]])  # 2 + g sum A: -2 and 2.5
+    (values,) = GradCAMPlusPlus(of(chain()))._combine(activations, gradients)
+    np.testing.assert_allclose(values, [[-3 * 0.4, 4 * 0.4]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("layer", [1, 3, 5])
@@ -140,12 +151,48 @@ def test_eigen_cam_is_the_first_principal_direction(layer):
         close(values, (expected * np.sign(expected.sum())).clip(0))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_eigen_cam_lights_up_one_end_of_its_direction_alone(sign):
+    """Cells at -1, 2 and 3 on it: where the sum is above 0 is up, and the other end is 0."""
+    module = nn.Sequential(
+        nn.AvgPool2d(4), nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3)
+    )
+    with torch.no_grad():
+        module[1].weight[:] = 0
+        module[1].weight[0, 0] = 5 * sign
+        module[1].bias[:] = torch.tensor([-1.0 * sign, 0.0])
+    image = np.zeros((1, 4, 12, 3), np.uint8)
+    image[0, :, 4:8, 0], image[0, :, 8:, 0] = 153, 204  # 0.6 and 0.8
+    found = EigenCAM(of(module), layer="1").explain(image)
+    np.testing.assert_allclose(found, [[[0, 2, 3]]], atol=1e-5)
+
+
 def test_eigen_cam_asks_for_no_class():
     classifier, photo = of(chain()), images(1, 40)[0]
     maps = [EigenCAM(classifier, target=label).localize(photo) for label in LABELS]
     for other in maps[1:]:
         np.testing.assert_array_equal(other.layers[0].values, maps[0].layers[0].values)
     assert [heat.settings["target"] for heat in maps] == LABELS
+
+
+def test_score_cam_lets_through_where_the_cells_stand():
+    """A lit cell of 3 x 3, at 4, 8 and 12 of 16 px, unmasks its own place."""
+    module = nn.Sequential(
+        nn.AvgPool2d(8, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)
+    )
+    classifier = of(module)
+    asked = []
+    handle = module.register_forward_pre_hook(lambda _, args: asked.append(args[0].clone()))
+    image = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    image[0, 8:, 8:, 0] = 255  # in the cell at 12, 12 alone all over
+    ScoreCAM(classifier, layer="1").explain(image)
+    handle.remove()
+    shown = asked[-1][0, 0].numpy()  # by the first channel
+    cells = np.array([[0, 0, 0], [0, 0.25, 0.5], [0, 0.5, 1]])
+    between = [np.interp(np.arange(SIDE) + 0.5, [4, 8, 12], e) for e in np.eye(3)]
+    mask = np.einsum("ij,ir,jc->rc", cells, between, between)
+    np.testing.assert_allclose(shown, mask * (image[0, ..., 0] / 255), atol=1e-6)
+    assert shown.max() == pytest.approx(1)
 
 
 def test_score_cam_bears_more_channels_than_a_batch_and_photos_larger_than_the_input():
@@ -155,7 +202,7 @@ def test_score_cam_bears_more_channels_than_a_batch_and_photos_larger_than_the_i
         for size in (1, 64)
     )
     np.testing.assert_allclose(few, many, rtol=1e-5)
-    assert ScoreCAM(classifier).passes((40, 40)) == 4 + 2
+    assert ScoreCAM(classifier).passes((40, 40)) == 4 + 1
 
 
 @pytest.mark.parametrize("make", FAMILY)
@@ -241,11 +288,47 @@ def test_only_what_torchcam_computes_needs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchcam", None)
     for make in FAMILY:
         cam, photo = make(of(chain())), images(1)[0]
-        if make in (GradCAM, LayerCAM, ScoreCAM):
+        if make in (GradCAM, LayerCAM):
             with pytest.raises(MissingPackageError, match=r"pip install 'slidewin\[cam\]'"):
                 cam.localize(photo)
         else:
             assert cam.localize(photo).method == make.method
+
+
+@pytest.mark.parametrize("make", FAMILY)
+def test_inference_mode_does_no_harm(make):
+    cam, photo = make(of(chain())), images(1)[0]
+    expected = cam.localize(photo).layers[0].values
+    with torch.inference_mode():
+        np.testing.assert_array_equal(cam.localize(photo).layers[0].values, expected)
+
+
+def test_a_module_that_hooks_cannot_look_into_is_refused():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scripted = torch.jit.script(chain())
+    with pytest.raises(ClassifierError, match=r"needs a module that can be looked into.* made of"):
+        GradCAM(of(scripted)).localize(images(1)[0])
+
+
+class Tokens(nn.Module):
+    """A vision transformer's shape: patches, then tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch = nn.Conv2d(3, 4, 4, stride=4)
+        self.block = nn.LayerNorm(4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.block(self.patch(x).flatten(2).transpose(1, 2)).mean(1))
+
+
+def test_a_layer_before_the_tokens_is_taken_if_it_is_named_alone():
+    classifier, photo = of(Tokens()), images(1)[0]
+    with pytest.raises(ClassifierError, match=r"after 'patch', .* tokens \('block'\).* layer="):
+        GradCAM(classifier).localize(photo)
+    assert GradCAM(classifier, layer="patch").localize(photo).layers[0].values.shape == (4, 4)
 
 
 def test_the_family_is_one():

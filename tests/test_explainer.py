@@ -19,6 +19,8 @@ from slidewin.saliency import (
     GradCAMPlusPlus,
     HiResCAM,
     LayerCAM,
+    Occlusion,
+    Saliency,
     ScoreCAM,
 )
 from slidewin.saliency.stitching import Stitching
@@ -121,6 +123,34 @@ def test_over_all_places_on_the_lattice_there_is_no_bias():
     assert np.abs(np.mean(off, axis=0)).max() < 0.1
 
 
+class Strided(nn.Module):
+    """Brightness. As a ResNet's, its padded layers halve the lattice, from the corner on."""
+
+    def __init__(self):
+        super().__init__()
+        stem = nn.Conv2d(3, 1, 3, stride=2, padding=1)
+        self.body = nn.Sequential(stem, nn.ReLU(), nn.AvgPool2d(3, 2, 1), nn.ReLU())
+        with torch.no_grad():
+            stem.weight[:], stem.bias[:] = 1 / 27, 0.0
+
+    def forward(self, x):
+        evidence = self.body(x).mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(evidence), evidence], 1)
+
+
+@pytest.mark.parametrize("on", ["photo", "levels", "windows"])
+def test_in_a_strided_padded_network_there_is_no_bias_either(on):
+    module = Strided()
+    classifier = load_classifier(module, classes=["background", "lesion"], input_size=SIDE)
+    explainer = GradCAM(classifier, on=on, lesion_size=16, verbose=0)
+    off = [
+        np.subtract(centroid(explainer.localize(255 - spotted((64, 96), place, 16))), place)
+        for place in [(28 + down, 44 + across) for down in range(8) for across in range(8)]
+    ]
+    # Spread evenly, cells 4 px apart would stand 1.5 px further down and to the right.
+    assert np.abs(np.mean(off, axis=0)).max() < 0.3
+
+
 def test_the_larger_of_two_lesions_lights_the_coarser_level():
     explainer = GradCAM(dark(), on="windows", lesion_size=(8, 32), verbose=0)
     heat = explainer.localize(spotted((128, 128), (64, 64), 32))
@@ -161,6 +191,27 @@ def test_levels_and_windows_have_one_scale(make):
     np.testing.assert_array_equal(levels.cols, windows.cols)
     np.testing.assert_allclose(levels.values, windows.values, rtol=1e-4)
     assert levels.values.std() > 0
+
+
+@pytest.mark.parametrize("make", [*FAMILY, Saliency, Occlusion])
+def test_a_larger_photo_of_the_same_has_the_same_values(make):
+    """Twice as long and as wide, by repeating it: what a place is worth stays as it was."""
+    photo = np.tile(noise((16, 16)), (2, 2, 1))
+    explainer = make(dark(), on="photo", verbose=0)
+    small, large = (
+        explainer.localize(one).layers[0].values.max() for one in (photo, np.tile(photo, (2, 2, 1)))
+    )
+    if make is Occlusion:  # of a probability of the whole, of which a patch has the smaller share
+        assert large < small
+    elif make is not EigenCAM:  # whose scale is that of the layer's activations all over
+        assert large == pytest.approx(small, rel=0.02)
+    assert small > 0
+
+
+def test_a_probability_never_changes_by_more_than_one():
+    photo = spotted((64, 96), (32, 48), 8)
+    heat = Occlusion(dark(weight=40.0), on="levels", lesion_size=8, verbose=0).localize(photo)
+    assert 0 < heat.layers[0].values.max() <= 1
 
 
 @pytest.mark.parametrize("on", USES)
@@ -205,8 +256,8 @@ def test_a_windows_log_odds_are_the_box_filtered_activation_map_plus_bias():
         classifier.module[-1].weight[0] = -0.5 * classifier.module[-1].weight[1]
     cam = HiResCAM(classifier, on="photo", layer="3")
     (layer,) = cam.localize(photo).layers
-    activation_map = layer.values.astype(np.float64) * layer.values.size
     cells = (SIDE - 8) // 4 + 1  # of a window: the layer's field is 8 px, its stride 4
+    activation_map = layer.values.astype(np.float64) * cells**2
     with torch.no_grad():
         for m, n in np.ndindex(*np.subtract(activation_map.shape, cells - 1)):
             window = photo[4 * m : 4 * m + SIDE, 4 * n : 4 * n + SIDE]
@@ -257,6 +308,20 @@ def test_what_is_linear_in_the_level_stays_so(shape, cells, stride, slope):
     assert np.abs(found - expected).max() <= (1e-4 if aligned else hold + 1e-4)
 
 
+def test_the_nearer_its_middle_the_more_a_window_says():
+    stitching = Stitching(level_of((8, 12)), np.array([4.0]), np.array([2.0, 4.0, 6.0]))
+    stitching.add(0, 0, np.ones((1, 3)))
+    stitching.add(0, 1, np.full((1, 3), 3.0))
+    # At 6 both windows have a say, the one's outermost cell and the other's; at 5 .. 7 px alike.
+    assert stitching.cols.tolist() == [2, 4, 6, 8, 10]
+    assert stitching.values[0].tolist() == [1, 1, 2, 3, 3]
+    uneven = Stitching(level_of((8, 10)), np.array([4.0]), np.array([1.0, 3.0, 5.0, 7.0]))
+    uneven.add(0, 0, np.ones((1, 4)))
+    uneven.add(0, 1, np.full((1, 4), 3.0))
+    # At 5 px: 1 px from the first window's middle of 4, and 1 px from the second's, of 6.
+    assert uneven.values[0].tolist() == pytest.approx([1, 1.5, 2, 2.5, 3])
+
+
 def test_a_window_that_stands_alone_lights_its_own_cells_alone():
     stitching = Stitching(level_of((16, 16)), np.array([2.0, 4.0, 6.0]), np.array([2.0, 4.0, 6.0]))
     stitching.add(1, 1, np.ones((3, 3)))
@@ -276,7 +341,7 @@ def test_passes_are_counted_in_inputs():
 
     assert passes(GradCAM, on="input") == 2
     assert passes(EigenCAM, on="input") == 1
-    assert passes(ScoreCAM, on="input") == 3  # one channel, and two for the image
+    assert passes(ScoreCAM, on="input") == 2  # one channel, and the image
     assert passes(GradCAM, on="photo") == 2 * 24
     assert passes(GradCAM, on="levels") == 2 * 24
     assert passes(GradCAM, on="windows") == 2 * 13 * 21

@@ -56,13 +56,18 @@ def chain(k=3):
 
 
 def by_hand(classifier, image, n_features, score):
-    """Grad-CAM as its paper writes it: weights are mean gradients, the sum is cut at 0."""
+    """Grad-CAM as its paper writes it: weights are mean gradients, the sum is cut at 0.
+
+    Of a score that is a mean over the image it is here as much as of one over a window.
+    """
     layers = list(classifier.module)
     maps = nn.Sequential(*layers[:n_features])(classifier.to_input(image[None])).detach()
     maps.requires_grad_()
     (gradient,) = torch.autograd.grad(score(nn.Sequential(*layers[n_features:])(maps)[0]), maps)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
-    return (weights * maps).sum(dim=1).relu()[0].detach().numpy()
+    window = nn.Sequential(*layers[:n_features])(torch.zeros(1, 3, SIDE, SIDE))
+    larger = maps[0, 0].numel() / window[0, 0].numel()
+    return larger * (weights * maps).sum(dim=1).relu()[0].detach().numpy()
 
 
 def odds(logits, columns):

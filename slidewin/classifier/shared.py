@@ -25,12 +25,25 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from slidewin.classifier.dense import Mean, Normalised, over_channels, over_image
-from slidewin.classifier.receptive import POINTWISE
 from slidewin.classifier.tracing import graph_of, is_pooling
 from slidewin.errors import SharingError
 
 __all__ = ["Cells", "Shared", "share"]
 
+# Layers that keep the lattice of cells as it is.
+_POINTWISE = (
+    "BatchNorm2d",
+    "ReLU",
+    "LeakyReLU",
+    "ELU",
+    "GELU",
+    "SiLU",
+    "Sigmoid",
+    "Tanh",
+    "Identity",
+    "Dropout",
+    "Dropout2d",
+)
 # Functions and methods that are pointwise, join maps cell by cell, or are about shapes alone.
 _POINTWISE_CALLS = ("relu", "relu_", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh")
 _JOINING_CALLS = ("add", "sub", "mul", "iadd", "cat", "concat")
@@ -243,7 +256,7 @@ class _Builder:
                 _refuse(name, "goes along another axis than that of the classes")
             self._refuse_own_statistics(layer, name)
             self._put(node, over_channels(layer), cells)
-        elif kind in POINTWISE:
+        elif kind in _POINTWISE:
             self._pointwise(node, layer, name, cells)
         elif kind in ("Conv2d", "MaxPool2d", "AvgPool2d"):
             self._sliding(node, layer, name, cells)

@@ -14,9 +14,10 @@ Eigen-CAM  ``A`` along its first principal direction
 """
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slidewin.errors import MissingPackageError
 from slidewin.saliency.explainer import ALONE
@@ -25,17 +26,17 @@ from slidewin.saliency.layer import CAM
 if TYPE_CHECKING:
     import torch
 
+    from slidewin.saliency.score import TargetScore
+
 __all__ = ["EigenCAM", "GradCAM", "GradCAMPlusPlus", "HiResCAM", "LayerCAM", "ScoreCAM"]
+
+_FLAT = 1e-8  # a channel that is the same everywhere lets nothing through
 
 
 class _FromTorchcam(CAM):
     """What torchcam computes, without its normalisation."""
 
     _extractor: ClassVar[str]
-
-    def _options(self, inputs: "torch.Tensor") -> dict[str, Any]:  # noqa: ARG002
-        """Options of torchcam's extractor."""
-        return {}
 
     def _maps(self, inputs: "torch.Tensor") -> "torch.Tensor":
         try:
@@ -48,8 +49,7 @@ class _FromTorchcam(CAM):
 
         make = getattr(methods, self._extractor)
         scored = TargetScore(self.classifier, self.target)
-        options = self._options(inputs)
-        with make(scored, f"module.{self._hooked}", **options) as extractor:
+        with make(scored, f"module.{self._hooked}") as extractor:
             (cams,) = extractor(class_idx=0, scores=scored(inputs), normalized=False)
             # It sums as if NaN were 0; here it is refused.
             for kept in (*extractor.hook_a, *extractor.hook_g):
@@ -96,8 +96,6 @@ class GradCAM(_FromTorchcam):
     The score explained is the target's log odds (see :class:`Explainer`), not the class's logit as
     in the paper: of two classes the map is that of the difference of their logits.
 
-    On a photo as it is, values are the smaller the larger the photo: the score is a mean over it.
-
     References
     ----------
     Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
@@ -137,20 +135,24 @@ class LayerCAM(_FromTorchcam):
     _extractor = "LayerCAM"
 
 
-class ScoreCAM(_FromTorchcam):
+class ScoreCAM(CAM):
     """Score-CAM: each channel weighted by the score of what it lets through. A localiser.
 
-    Parameters are those of :class:`GradCAM`; computed by torchcam.
+    Parameters are those of :class:`GradCAM`.
 
     Notes
     -----
-    An image takes a pass for each channel of the layer and two more, 130 with the default network:
+    An image takes a pass for each channel of the layer and one more, 129 with the default network:
     with ``on="windows"`` most photos need more than `max_passes`.
 
     The weights are a softmax over channels of the score, the target's log odds, so values have the
     scale of the layer's activations, and do not grow with the score. What a channel does not let
     through is 0 at the network's input, which is the colour ``mean`` of the classifier; where that
     is black it may look like a lesion.
+
+    Computed here. torchcam 0.5.0 stretches a channel over all of the image, whose cells do not
+    stand as far out as that in a network without padding: with the default network, at 24, 32 and
+    40 of 64 px. Here it is interpolated between where they stand.
 
     References
     ----------
@@ -167,17 +169,48 @@ class ScoreCAM(_FromTorchcam):
 
     method = "Score-CAM"
     thins_out = False
-    _extractor = "ScoreCAM"
 
     def passes_each(self) -> int:
-        """One for each channel of the layer, and two for the image itself."""
+        """One for each channel of the layer, and one for the image itself."""
         with ALONE:
-            return self._examined()[1] + 2
+            return self._examined()[1] + 1
 
-    def _options(self, inputs: "torch.Tensor") -> dict[str, Any]:
+    def _maps(self, inputs: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        from slidewin.saliency.score import TargetScore
+
+        scored = TargetScore(self.classifier, self.target)
+        with torch.no_grad():
+            _, activations = self._overheard(scored, inputs)
+            weights = [
+                self._scores(scored, *one).softmax(0)
+                for one in zip(inputs, activations, strict=True)
+            ]
+            return (torch.stack(weights)[..., None, None] * activations).sum(1).relu()
+
+    def _scores(
+        self, scored: "TargetScore", image: "torch.Tensor", channels: "torch.Tensor"
+    ) -> "torch.Tensor":
+        """Score of what each channel (k, rows, cols) lets through of an input (3, h, w)."""
+        import torch
+
+        least, most = channels.amin((1, 2), True), channels.amax((1, 2), True)
+        masks = (channels - least) / (most - least + _FLAT)
+        across, down = (
+            torch.as_tensor(self._between(axis, masks.shape[axis + 1], image.shape[axis + 1]))
+            .to(masks)
+            for axis in (1, 0)
+        )  # fmt: skip
         # As many masked images at a time as there may be windows.
-        larger = inputs.shape[2] * inputs.shape[3] / self.classifier.input_size**2
-        return {"batch_size": max(1, int(self.batch_size / larger))}
+        larger = image[0].numel() / self.classifier.input_size**2
+        some = torch.split(masks, max(1, int(self.batch_size / larger)))
+        return torch.cat([scored((down @ m @ across.T).unsqueeze(1) * image) for m in some])[:, 0]
+
+    def _between(self, axis: int, cells: int, length: int) -> NDArray[np.float64]:
+        """What each cell counts for at each px of an axis, (length, cells), rows summing to 1."""
+        centres = self.centres(cells, length, axis)
+        return np.stack([np.interp(np.arange(length) + 0.5, centres, e) for e in np.eye(cells)], 1)
 
 
 class GradCAMPlusPlus(_FromGradients):

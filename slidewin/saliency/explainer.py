@@ -1,7 +1,8 @@
 """What all that explains a classifier has in common: four uses of one method.
 
 The maps of the usual libraries are stretched per photo so that something always lights up. These
-are not: values are raw, comparable from photo to photo for one network, and have no unit.
+are not: values are raw, comparable from photo to photo for one network, of whatever size they are,
+and have no unit.
 """
 
 import math
@@ -84,9 +85,10 @@ class Explainer(ABC):
         Whether it looks into a torch module, or asks any classifier.
     thins_out : bool
         Whether its values are shared out over the image, as the gradient of a score is that is a
-        mean over the image: of twice the area, each has half the value. With ``on="levels"`` they
-        are multiplied by the level's cells over those of one window. So the levels' values can be
-        compared with each other, and are those that a window by itself would have, about.
+        mean over the image: of twice the area, each has half the value. With ``on="photo"`` and
+        ``"levels"`` they are multiplied by the image's cells over those of one window. So the
+        values of photos and levels can be compared with each other, and are those that a window by
+        itself would have, about.
     """
 
     method: ClassVar[str]
@@ -157,7 +159,7 @@ class Explainer(ABC):
             Raw values, finite, 0 and up; each image's depend on that image alone.
         """
 
-    def centres(self, cells: int, length: int) -> NDArray[np.float64]:
+    def centres(self, cells: int, length: int, axis: int) -> NDArray[np.float64]:  # noqa: ARG002
         """Where the cells of a map stand along an axis of an image, in its px; by default evenly.
 
         Parameters
@@ -166,6 +168,8 @@ class Explainer(ABC):
             Of the map along the axis.
         length : int
             Of the image along it.
+        axis : int
+            0 for rows, 1 for columns.
 
         Returns
         -------
@@ -260,23 +264,24 @@ class Explainer(ABC):
         if self.on == "input":
             seen = np.asarray(cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA))
         (values,) = self._explained(seen[np.newaxis])
+        if self.on == "photo" and self.thins_out:
+            values = values * np.float32(values.size / self._window_cells())
         rows, cols = (
-            self.centres(cells, length) * of / length
-            for cells, length, of in zip(values.shape, seen.shape, photo.shape, strict=False)
+            centres * of / length
+            for centres, length, of in zip(
+                self._places(values.shape, seen.shape), seen.shape, photo.shape, strict=False
+            )
         )
         return HeatLayer(values, rows=rows, cols=cols)
 
     def _on_levels(self, photo: Images, grid: Grid) -> tuple[HeatLayer, ...]:
         """Explain the photo level by level, whole or window by window."""
-        side = self.classifier.input_size
         if self.on == "windows":
             maps = self._stitched(photo, grid)
         else:
             whole = max(level.lattice[0] for level in grid.levels)
             bands = read_bands(photo, grid.levels, most_rows=whole)
-            cells = 0
-            if self.thins_out:
-                cells = self._explained(np.zeros((1, side, side, 3), np.uint8)).size
+            cells = self._window_cells() if self.thins_out else 0
             maps = (self._level(band, cells) for band in bands)
         layers: dict[int, HeatLayer] = {}
         for index, values, rows, cols in maps:
@@ -289,7 +294,7 @@ class Explainer(ABC):
         (values,) = self._explained(band.image[np.newaxis])
         if self.thins_out:
             values = values * np.float32(values.size / window_cells)
-        rows, cols = map(self.centres, values.shape, band.image.shape)
+        rows, cols = self._places(values.shape, band.image.shape)
         return band.index, values, rows, cols
 
     def _stitched(self, photo: Images, grid: Grid) -> Iterator[tuple[int, Values, Any, Any]]:
@@ -309,13 +314,24 @@ class Explainer(ABC):
                         np.stack([band.image[r : r + side, c : c + side] for r, c in corners])
                     )
                     if band.index not in maps:
-                        rows, cols = (self.centres(cells, side) for cells in found.shape[1:])
+                        rows, cols = self._places(found.shape[1:], (side, side))
                         maps[band.index] = Stitching(level, rows, cols)
                     for place, values in zip(batch, found, strict=True):
                         maps[band.index].add(*place, values)
                     bar.update(len(batch))
         for index, whole in maps.items():
             yield index, whole.values, whole.rows, whole.cols
+
+    def _window_cells(self) -> int:
+        """Cells of the map of one window."""
+        side = self.classifier.input_size
+        return self._explained(np.zeros((1, side, side, 3), np.uint8)).size
+
+    def _places(
+        self, cells: tuple[int, ...], shape: tuple[int, ...]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where rows and columns of cells stand in an image of this shape."""
+        return self.centres(cells[0], shape[0], 0), self.centres(cells[1], shape[1], 1)
 
     def _explained(self, images: Images) -> Values:
         """Explain images, and refuse in words what fails or is no evidence."""

@@ -108,10 +108,11 @@ class _ThroughReLUs(Saliency):
             one.register_forward_hook(lambda _, __, ___: calls.append(None)) for one in relus
         ]
         side = self.classifier.input_size
-        inputs = self.classifier.to_input(np.zeros((1, side, side, 3), np.uint8))
+        images = np.zeros((1, side, side, 3), np.uint8)
         try:
-            with torch.enable_grad():
-                score = TargetScore(self.classifier, self.target)(inputs.requires_grad_())
+            with torch.inference_mode(False), torch.enable_grad():
+                inputs = self.classifier.to_input(images).requires_grad_()
+                score = TargetScore(self.classifier, self.target)(inputs)
         finally:
             for handle in handles:
                 handle.remove()
@@ -289,6 +290,6 @@ def _captum(method: str) -> Iterator[None]:
         import captum.attr  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(f"{method} needs Captum: pip install 'slidewin[cam]'") from error
-    with torch.enable_grad(), warnings.catch_warnings():
+    with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
         yield

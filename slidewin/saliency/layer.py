@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from slidewin.saliency.explainer import Explainer, Images, Values
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from slidewin.saliency.cells import Lattice
 
 __all__ = ["CAM"]
 
@@ -34,15 +37,18 @@ class CAM(Explainer):
 
     Notes
     -----
-    A cell stands at the centre of its receptive field in a ``torch.nn.Sequential`` of plain layers;
-    in other modules the cells are taken to be spread evenly, as they are in padded networks.
+    A cell stands at the centre of its receptive field, which is followed through a pass: in a
+    padded network of strides, such as a ResNet, that is half a cell nearer to the upper left than
+    where cells would stand that are spread evenly. Where it cannot be followed, as through windowed
+    attention, they are taken to be spread evenly.
 
     Where the layer's output is changed in place by the next, it is explained as changed.
 
     A head that is a convolution sees a window as one cell, so it is not chosen, but images larger
     than a window as a map of the classes. With ``on="levels"`` and ``"photo"`` that is worth asking
     for: with the default network ``layer="19"``, where lesions stand out clearer than in the layer
-    before, and the map is what the log odds of single windows are made of.
+    before, and the map is what the log odds of single windows are made of. Not of Grad-CAM++, which
+    needs activations above 0.
     """
 
     classifier: ModuleClassifier
@@ -54,6 +60,7 @@ class CAM(Explainer):
             raise ArgumentError(f"layer={layer!r}: the module has {', '.join(known)}")
         self.layer = layer
         self._hooked = ""
+        self._lattice: Lattice | None = None
 
     @abstractmethod
     def _maps(self, inputs: "torch.Tensor") -> "torch.Tensor":
@@ -65,7 +72,7 @@ class CAM(Explainer):
 
         if not self._hooked:
             self.prepare()
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             # Gradients are asked for at the input too, so that frozen weights do no harm.
             maps = self._maps(self.classifier.to_input(images).requires_grad_())
         values: Values = maps.detach().float().cpu().numpy()
@@ -73,28 +80,18 @@ class CAM(Explainer):
 
     def prepare(self) -> Mapping[str, Any]:
         """Find the layer; it is noted in the settings."""
-        self._hooked, _ = self._examined()
+        self._hooked, _, self._lattice = self._examined()
         return {"layer": self._hooked}
 
     def passes_each(self) -> int:
         """One pass there and back."""
         return 2
 
-    def centres(self, cells: int, length: int) -> NDArray[np.float64]:
+    def centres(self, cells: int, length: int, axis: int) -> NDArray[np.float64]:
         """As :meth:`Explainer.centres`: of receptive fields, where these are known."""
-        from torch import nn
-
-        from slidewin.classifier.receptive import receptive_field
-
-        module = self.classifier.module
-        layers = list(module) if isinstance(module, nn.Sequential) else []
-        # A layer may stand in a chain more than once; what is kept is its last output.
-        hooked = module.get_submodule(self._hooked)
-        ends = [i for i, other in enumerate(layers) if other is hooked]
-        if ends and (field := receptive_field(layers[: ends[-1] + 1])) is not None:
-            return np.array([field.centre(i) for i in range(cells)], np.float64)
-        # Padded networks spread their cells evenly over the input.
-        return super().centres(cells, length)
+        if self._lattice is not None:
+            return self._lattice.places(axis, cells)
+        return super().centres(cells, length, axis)
 
     def _place(self) -> str:
         return f" on layer {self._hooked!r}"
@@ -112,41 +109,67 @@ class CAM(Explainer):
             handle.remove()
         return scores, kept[-1]
 
-    def _examined(self) -> tuple[str, int]:
-        """The layer asked for, or the last to finish with more than one cell; and its channels."""
+    def _examined(self) -> tuple[str, int, "Lattice | None"]:
+        """The layer asked for, or the last to finish with more than one cell.
+
+        Returns its name, its channels, and where its cells stand.
+        """
         import torch
 
-        # Of each layer that returns a map, in the order of finishing: its channels and cells.
-        found: dict[str, tuple[int, int]] = {}
+        from slidewin.saliency.cells import Following
+
+        # Of each layer that returns a map, in the order of finishing: channels, cells and places.
+        found: dict[str, tuple[int, int, Lattice | None]] = {}
+        tokens = ""  # the last layer that returned a row of them
 
         def note(name: str) -> Any:
             def hook(_: "nn.Module", __: Any, output: Any) -> None:
+                nonlocal tokens
                 if isinstance(output, torch.Tensor) and output.ndim == 4:
                     found.pop(name, None)
-                    found[name] = output.shape[1], output[0, 0].numel()
+                    cells = output[0, 0].numel()
+                    found[name] = output.shape[1], cells, following.lattice(output)
+                    tokens = tokens if cells == 1 else ""
+                elif isinstance(output, torch.Tensor) and output.ndim == 3 and output.shape[1] > 1:
+                    tokens = name
 
             return hook
 
         side = self.classifier.input_size
         named = [(name, layer) for name, layer in self.classifier.module.named_modules() if name]
-        handles = [layer.register_forward_hook(note(name)) for name, layer in named]
-        try:
-            with self.classifier.borrowed(), torch.no_grad():
-                patch = np.zeros((1, side, side, 3), np.uint8)
-                self.classifier.scores(self.classifier.to_input(patch))
-        finally:
-            for handle in handles:
-                handle.remove()
+        patch = np.zeros((1, side, side, 3), np.uint8)
+        with ExitStack() as stack:
+            stack.enter_context(self.classifier.borrowed())
+            stack.enter_context(torch.no_grad())
+            for name, layer in named:
+                try:
+                    handle = layer.register_forward_hook(note(name))
+                except RuntimeError as error:  # of TorchScript
+                    raise ClassifierError(
+                        f"{self.method} needs a module that can be looked into, and this one "
+                        f"cannot: {error}; pass the torch module that it was made of"
+                    ) from error
+                stack.callback(handle.remove)
+            image = self.classifier.to_input(patch)
+            following = stack.enter_context(Following(image))
+            self.classifier.scores(image)
         if self.layer is not None and self.layer not in found:
             raise ArgumentError(
                 f"layer={self.layer!r}: returns no map of shape (n, channels, height, width); "
                 f"these do: {', '.join(found)}"
             )
-        maps = [name for name, (_, cells) in found.items() if cells > 1]
+        maps = [name for name, (_, cells, _) in found.items() if cells > 1]
         if self.layer is None and not maps:
             raise ClassifierError(
                 f"the module has no layer with a map of more than one cell, which {self.method} "
                 "needs"
             )
+        if self.layer is None and tokens:
+            raise ClassifierError(
+                f"after {maps[-1]!r}, the last layer with a map, the module goes on with tokens "
+                f"({tokens!r}), of which {self.method} knows nothing; name a layer with "
+                "layer=..., or choose a method that looks into none, such as Occlusion"
+            )
         name = maps[-1] if self.layer is None else self.layer
-        return name, found[name][0]
+        channels, _, lattice = found[name]
+        return name, channels, lattice

@@ -26,6 +26,7 @@ class _Perturbation(Explainer):
     """What Occlusion and RISE have in common."""
 
     needs_module = False
+    thins_out = False  # a probability is no mean over the image
 
     def __init__(self, classifier: Classifier, *, patch: float = 0.5, **options: Any) -> None:
         super().__init__(classifier, **options)
@@ -156,7 +157,7 @@ class Occlusion(_Perturbation):
         drop = self._found(images)[:, np.newaxis] - without.reshape(len(images), -1)
         return drop.clip(0).reshape(len(images), len(tops), len(lefts))
 
-    def centres(self, cells: int, length: int) -> NDArray[np.float64]:  # noqa: ARG002
+    def centres(self, cells: int, length: int, axis: int) -> NDArray[np.float64]:  # noqa: ARG002
         """As :meth:`Explainer.centres`: those of the patches."""
         return np.array(self._origins(length), np.float64) + self._side / 2
 
@@ -218,7 +219,6 @@ class RISE(_Perturbation):
     """
 
     method = "RISE"
-    thins_out = False
 
     def __init__(
         self,
