@@ -16,7 +16,8 @@ DATA is a folder with ``isic_2017_cc0``, ``pad_ufes_20``, ``fusc_2021`` and ``ha
 ``pad/{val,test}``
     PAD-UFES-20, one lesion a photo, grouped by patient.
 ``ulcer/{val,test}``
-    FUSC photos and their wounds, each piece of a mask one.
+    FUSC photos and their wounds, each piece of a mask one. All but a photo or two have a wound, so
+    beside each stands the largest part of it to one side of its wounds: a photo without.
 ``ulcer/closeups.csv``, ``negatives.csv``, ``photos.csv``
     What a classifier of wounds is trained on, of FUSC's train split alone.
 
@@ -62,6 +63,8 @@ SOURCES = (
 HALF = 2.2  # diameters from a wound's centre to its close-up's border: windows at any angle fit in
 LEAST = 12.0  # px, the smallest diameter that training learns from
 STRAY = 0.01  # of a wound's area: what the pen left beside it
+AWAY = 16  # px between a wound and the part of its photo that counts as without
+SMALLEST = 128  # px, the least side of such a part
 TAUGHT = 80  # photos that attention is fitted to
 COLUMNS = ("file", "mask", "label", "split", "group", "lesion_id")
 
@@ -169,14 +172,47 @@ def write_pad(output: Path, rows: list[Record], patients: dict[Path, Record]) ->
     task.write()
 
 
-def write_ulcers(output: Path, rows: list[Record]) -> list[Record]:
+def write_ulcers(output: Path, rows: list[Record], *, parts: bool = False) -> list[Record]:
     """Write whole photos with their wounds; return the rows as their parent folder has them."""
     task = DataSet(output)
     for row in rows:
         task.copy(row, label=row["label"], group=row["file"].stem)
+    whole = list(task.rows)
+    for row in rows if parts else ():
+        photo, wounds = read(row)
+        if (part := without(photo, wounds)) is not None:
+            stem = row["file"].stem
+            task.add(f"{stem}_without", photo[part], wounds[part], group=stem)
     task.write()
     name = output.name
-    return [{**row, **{key: f"{name}/{row[key]}" for key in KINDS}} for row in task.rows]
+    return [{**row, **{key: f"{name}/{row[key]}" for key in KINDS}} for row in whole]
+
+
+def without(photo: Photo, wounds: Mask) -> tuple[slice, slice] | None:
+    """The part of a photo to one side of its wounds that shows most, less the black about it."""
+    if not wounds.any():
+        return None
+    shown = photo.any(axis=2)
+    (top, bottom), (left, right) = (ends(wounds.any(axis=axis)) for axis in (1, 0))
+    sides = (
+        np.s_[: max(0, top - AWAY), :], np.s_[bottom + AWAY :, :],
+        np.s_[:, : max(0, left - AWAY)], np.s_[:, right + AWAY :],
+    )  # fmt: skip
+    first, second = max(sides, key=lambda side: np.count_nonzero(shown[side]))
+    only = np.zeros_like(shown)
+    only[first, second] = shown[first, second]
+    if not only.any():
+        return None
+    (top, bottom), (left, right) = (ends(only.any(axis=axis)) for axis in (1, 0))
+    if min(bottom - top, right - left) < SMALLEST:
+        return None
+    return slice(top, bottom), slice(left, right)
+
+
+def ends(flags: Mask) -> tuple[int, int]:
+    """Where a line of flags first is set, and where no more."""
+    places = np.flatnonzero(flags)
+    return int(places[0]), int(places[-1]) + 1
 
 
 def write_closeups(output: Path, rows: list[Record], split: str) -> list[Record]:
@@ -253,7 +289,10 @@ def main(arguments: list[str] | None = None) -> None:
     # Classifiers of wounds are trained anew, and can spare more photos.
     limbs = splits_of(data, SOURCES[2:3], 0.2)["fusc_2021"]
     limbs = {split: rows[:n] for split, rows in limbs.items()}
-    val, _ = (write_ulcers(output / "ulcer" / split, limbs[split]) for split in ("val", "test"))
+    val, _ = (
+        write_ulcers(output / "ulcer" / split, limbs[split], parts=True)
+        for split in ("val", "test")
+    )
     write_training(output / "ulcer", limbs, val)
 
 

@@ -215,7 +215,10 @@ def test_the_tasks_are_data_sets_and_tables_to_train_from(data, tmp_path):
     ]  # fmt: skip
     (pad,) = open_dataset(output / "pad" / "test")
     assert (pad.group, pad.read()[1].max()) == ("Bo", 1)
-    assert [sample.read()[1].max() for sample in open_dataset(output / "ulcer" / "test")] == [1, 1]
+    ulcers = [sample.read() for sample in open_dataset(output / "ulcer" / "test")]
+    assert [truth.max() for _, truth, *_ in ulcers if truth.shape == (160, 160)] == [1, 1]
+    # Too small a photo for a part of it to count as one without a wound.
+    assert len(ulcers) == 2
     # Of the wounds that are near one another there is no close-up, for it would show both.
     closeups = read_table(output / "ulcer" / "closeups.csv", group_column="group")
     assert [(row.file.name, row.split, row.group) for row in closeups] == [
@@ -226,6 +229,19 @@ def test_the_tasks_are_data_sets_and_tables_to_train_from(data, tmp_path):
         for row in read_table(output / "ulcer" / name):
             assert slidewin.read_image(row.mask).any()
             assert slidewin.read_image(row.file).shape == (160, 160, 3)
+
+
+def test_beside_a_wound_lies_a_photo_without():
+    photo, wounds = np.full((400, 512, 3), 90, np.uint8), np.zeros((400, 512), bool)
+    photo[:, :40] = 0  # what pads it
+    wounds[100:140, 200:260] = True
+    without = benchmark("tasks").without
+    assert without(photo, wounds) == np.s_[156:400, 40:512]
+    wounds[300:310, 100:110] = True
+    assert without(photo, wounds) == np.s_[0:400, 276:512]
+    wounds[:, 400] = True
+    assert without(photo, wounds) is None  # no side is 128 px wide
+    assert without(photo, np.zeros_like(wounds)) is None
 
 
 def test_attention_is_fitted_to_labels_of_photos_of_the_train_split(data, tmp_path, capsys):
