@@ -143,7 +143,8 @@ class ScoreCAM(CAM):
     Notes
     -----
     An image takes a pass for each channel of the layer and one more, 129 with the default network:
-    with ``on="windows"`` most photos need more than `max_passes`.
+    with ``on="windows"`` most photos need more than `max_passes`. On a photo as it is, memory grows
+    by some 170 bytes a pixel.
 
     The weights are a softmax over channels of the score, the target's log odds, so values have the
     scale of the layer's activations, and do not grow with the score. What a channel does not let
