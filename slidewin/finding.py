@@ -16,6 +16,7 @@ from slidewin.errors import ArgumentError
 from slidewin.heatmap import HeatMap
 from slidewin.image import check_image, hash_pixels
 from slidewin.mask import RegionOfInterest, Threshold, default_threshold, speck_area
+from slidewin.mask.roi import refuse_empty
 from slidewin.output import make_folder, refuse_existing, write_png, write_text
 from slidewin.region import Region, find_regions, to_geojson
 from slidewin.report import draw_heatmap, draw_mask, draw_regions
@@ -25,6 +26,8 @@ from slidewin.versions import versions
 __all__ = ["OUTPUTS", "Finding", "check_threshold", "locate"]
 
 OUTPUTS = ("overlay.png", "heatmap.png", "mask.png", "regions.geojson", "settings.json")
+
+_ABOVE_ONE = np.nextafter(np.float32(1), np.float32(2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,8 @@ class Finding:
         narrower than 0.7 of the smallest lesion sought.
     settings : mapping
         What made it, beyond what the heat map knows; written by :meth:`save`.
+    roi : RegionOfInterest or None
+        What the heat map is confined to. An array (H, W) of bool may be given for it.
     """
 
     photo: NDArray[np.uint8]
@@ -57,15 +62,22 @@ class Finding:
     label: str
     least_area: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    roi: RegionOfInterest | None = field(default=None, repr=False)
     chosen: Threshold = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse a threshold that is no number of the heat map's unit."""
+        """Confine the heat map, and refuse a threshold that is no number of its unit."""
         given: Any = self.threshold
-        chosen = given if isinstance(given, Threshold) else None
-        value = check_threshold(given if chosen is None else chosen.value, self.heatmap.unit)
+        value = check_threshold(given, self.heatmap.unit)
         object.__setattr__(self, "threshold", value)
-        object.__setattr__(self, "chosen", Threshold(value) if chosen is None else chosen)
+        chosen = given if isinstance(given, Threshold) else Threshold(value)
+        object.__setattr__(self, "chosen", chosen)
+        if self.roi is not None:
+            roi = check_inside(self.roi, self.photo.shape)
+            object.__setattr__(self, "roi", roi)
+            object.__setattr__(self, "heatmap", self.heatmap.restrict(roi.inside))
+            described = {**roi.made_by, "sha256": hash_pixels(roi.inside)}
+            object.__setattr__(self, "settings", {**self.settings, "roi": described})
 
     @cached_property
     def pixels(self) -> NDArray[np.float32]:
@@ -93,15 +105,57 @@ class Finding:
         """Connected pieces of the mask, best score first."""
         return find_regions(self.pixels, self.mask)
 
-    def within(self, roi: RegionOfInterest) -> "Finding":
-        """The same, confined to a region of interest: what lies outside is not assessed."""
-        described = {**roi.made_by, "sha256": hash_pixels(roi.inside)}
-        return replace(
-            self,
-            threshold=self.chosen,  # type: ignore[arg-type]
-            heatmap=self.heatmap.restrict(roi.inside),
-            settings={**self.settings, "roi": described},
-        )
+    def within(self, roi: RegionOfInterest | ArrayLike) -> "Finding":
+        """The same, confined to a region of interest: what lies outside is not assessed.
+
+        Parameters
+        ----------
+        roi : RegionOfInterest or ndarray of shape (H, W), bool
+            An earlier one stays in force: what is assessed then lies in both.
+
+        Returns
+        -------
+        Finding
+
+        Raises
+        ------
+        ArgumentError, ArgumentTypeError
+            If it is none of this photo, or nothing lies inside.
+        """
+        roi = check_inside(roi, self.photo.shape)
+        both = roi if self.roi is None else self.roi & roi
+        return replace(self, threshold=self.chosen, roi=both)  # type: ignore[arg-type]
+
+    def at(self, threshold: float | Threshold) -> "Finding":
+        """The same map, cut at another threshold; nothing is swept again.
+
+        Parameters
+        ----------
+        threshold : float or slidewin.mask.Threshold
+            In the unit of the heat map. A number is taken as it is, without a weak bound.
+
+        Returns
+        -------
+        Finding
+
+        Raises
+        ------
+        ArgumentError
+            If it is none for a map in this unit.
+
+        Examples
+        --------
+        >>> from slidewin.heatmap import HeatLayer
+        >>> layer = HeatLayer([[0.9, 0.2, 0.7]], rows=[0.5], cols=[0.5, 1.5, 2.5])
+        >>> heatmap = HeatMap((1, 3), [layer], method="by hand", unit="probability")
+        >>> found = Finding(np.zeros((1, 3, 3), np.uint8), heatmap, 0.8, "lesion")
+        >>> found.at(0.6).mask
+        array([[ True, False,  True]])
+        >>> from slidewin.mask import percentile_threshold
+        >>> found.at(percentile_threshold(found.heatmap, 100)).mask
+        array([[ True, False, False]])
+        """
+        return replace(self, threshold=threshold)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         best = f", best {self.regions[0].score:.2f}" if self.regions else ""
@@ -185,13 +239,39 @@ class Finding:
 
 
 def check_threshold(threshold: Any, unit: str) -> float:
-    """Return a threshold as a float, or say why it is none for a map in this unit."""
+    """Return a threshold as a float, or say why it is none for a map in this unit.
+
+    A policy may choose 0, from which all is found, or the next number above 1, from which nothing
+    is; whoever types a number means neither.
+    """
+    if isinstance(threshold, Threshold):
+        if unit == "probability" and not 0 <= np.float32(threshold.value) <= _ABOVE_ONE:
+            raise ArgumentError(
+                f"threshold={threshold!r}: not of a map of probabilities, as this one is; choose "
+                "it anew, on such a map"
+            )
+        return threshold.value
     number = np.asarray(threshold)
     if number.ndim or number.dtype.kind not in "fiu" or not np.isfinite(number):
         raise ArgumentError(f"threshold={threshold!r}: one finite number is needed")
     if unit == "probability" and not 0 < number <= 1:
         raise ArgumentError(f"threshold={threshold!r}: a probability in (0, 1] is needed")
     return float(number)
+
+
+def check_inside(
+    roi: RegionOfInterest | ArrayLike, photo_shape: tuple[int, ...]
+) -> RegionOfInterest:
+    """Return a region of interest as one, or say why it is none of a photo of this shape."""
+    if not isinstance(roi, RegionOfInterest):
+        roi = RegionOfInterest(np.asarray(roi))
+    if roi.inside.shape != photo_shape[:2]:
+        raise ArgumentError(
+            f"roi: found shape {roi.inside.shape}; a region of interest is of the photo's shape "
+            f"{photo_shape[:2]}"
+        )
+    refuse_empty(roi, repr(roi))
+    return roi
 
 
 def locate(
@@ -231,9 +311,11 @@ def locate(
         Probability in (0, 1] from which a pixel counts. By default a region must reach the
         classifier's own for the target, and extends as far as the map has half of that: see
         :func:`slidewin.mask.default_threshold`. A number is taken as it is, and so is a
-        ``Threshold``, with its weak bound or without.
+        ``Threshold``, with its weak bound or without; where its policy can afford no find at all,
+        it lies just above 1, and nothing is found.
     roi : RegionOfInterest or ndarray of shape (H, W), bool, optional
-        Region of interest, see :mod:`slidewin.mask`; outside it the map is "not assessed".
+        Region of interest, see :mod:`slidewin.mask`; outside it the map is "not assessed". One
+        without anything inside is refused: such a photo would not have been searched.
     stride : float, optional
         Distance between neighbouring windows, in lesion diameters. By default half a lesion, or
         less where that costs nothing, as with the embedded classifier: a quarter.
@@ -275,16 +357,11 @@ def locate(
     if threshold is None:
         own = classifier.threshold(sweep.target)
         threshold = default_threshold(own, "the classifier's default")
-    check_threshold(getattr(threshold, "value", threshold), "probability")
-    if roi is not None and not isinstance(roi, RegionOfInterest):
-        roi = RegionOfInterest(np.asarray(roi))
-    if roi is not None and roi.inside.shape != photo.shape[:2]:
-        raise ArgumentError(
-            f"roi: found shape {roi.inside.shape}; a region of interest is of the photo's shape "
-            f"{photo.shape[:2]}"
-        )
+    # Before the sweep, which takes the time.
+    check_threshold(threshold, "probability")
+    roi = None if roi is None else check_inside(roi, photo.shape)
     heatmap = sweep.localize(photo)
-    found = Finding(
+    return Finding(
         photo=photo,
         heatmap=heatmap,
         threshold=threshold,  # type: ignore[arg-type]
@@ -298,5 +375,5 @@ def locate(
             },
             "roi": None,
         },
+        roi=roi,
     )
-    return found if roi is None else found.within(roi)

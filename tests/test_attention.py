@@ -170,6 +170,21 @@ def test_the_epoch_that_did_best_on_photos_held_out_is_kept():
         assert torch.equal(tensor, again.state_dict()[name]), name
 
 
+@pytest.mark.parametrize(
+    ("ones", "zeros", "validation", "held"),
+    [(2, 20, 0.2, 5), (5, 95, 0.05, 6), (5, 5, 0.9, 8), (2, 2, 0.2, 2), (20, 2, 0.01, 3)],
+)
+def test_either_label_is_fitted_and_held_out(ones, zeros, validation, held):
+    bags, labels, _ = bags_of(200, length=4)
+    order = np.argsort(labels, kind="stable")
+    chosen = np.concatenate([order[-ones:], order[:zeros]])
+    _, record = fit_bags([bags[i] for i in chosen], labels[chosen], epochs=2, validation=validation)
+    assert 0 < record["of_them_labelled_1"] < record["photos"]
+    assert record["validation"]["photos"] == held == ones + zeros - record["photos"]
+    assert 0 < record["of_them_labelled_1"] < ones
+    assert 0 <= record["validation"]["auc"] <= 1
+
+
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 def test_training_is_the_same_each_time_and_leaves_all_random_state_alone(context):
     bags, labels, _ = bags_of()
@@ -436,6 +451,31 @@ def test_the_stride_it_was_fitted_with_is_kept(fitted, tmp_path, stride):
     loaded = load_attention(tmp_path / "attention.safetensors", fitted.classifier)
     assert loaded.stride == stride
     assert loaded.plan((48, 64)).stride == (0.5 if stride is None else stride)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "plain"),
+    [
+        (np.int64(8), np.float32(0.5), (8, 0.5)),
+        (np.array([8, 12]), np.float64(0.5), ((8, 12), 0.5)),
+        ((np.float64(8.5), 12), None, ((8.5, 12), None)),
+    ],
+)
+def test_numbers_of_numpy_are_saved_too(fitted, tmp_path, size, stride, plain):
+    pooling = AttentionPooling(fitted.classifier, lesion_size=size, stride=stride, hidden=8)
+    pooling._pooling, pooling.training_ = fitted._pooling, fitted.training_
+    pooling.save(tmp_path / "attention.safetensors")
+    loaded = load_attention(tmp_path / "attention.safetensors", fitted.classifier)
+    assert (loaded.lesion_size, loaded.stride) == (pooling.lesion_size, pooling.stride) == plain
+
+
+def test_whoever_loads_it_says_how_many_windows_are_too_many(fitted, tmp_path):
+    path, photo = tmp_path / "attention.safetensors", photos_of(1)[0][0]
+    fitted.save(path)
+    n = len(fitted.plan(photo.shape))
+    load_attention(path, fitted.classifier, max_windows=n).plan(photo.shape)
+    with pytest.raises(ArgumentError, match="max_windows"):
+        load_attention(path, fitted.classifier, max_windows=n - 1).plan(photo.shape)
 
 
 def test_in_a_comparison_the_score_is_that_of_the_target_compared(fitted, tmp_path):

@@ -9,7 +9,14 @@ import slidewin
 from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError, OutputExistsError
 from slidewin.finding import OUTPUTS, Finding
 from slidewin.heatmap import HeatLayer, HeatMap
-from slidewin.mask import Threshold
+from slidewin.mask import (
+    RegionOfInterest,
+    Threshold,
+    budget_threshold,
+    otsu_threshold,
+    percentile_threshold,
+    roi_from_skin,
+)
 
 
 @pytest.fixture
@@ -91,6 +98,69 @@ def test_outside_the_region_of_interest_nothing_is_assessed(photo, dark, tmp_pat
     mask = slidewin.read_image(tmp_path / "mask.png")[:, :, 0]
     np.testing.assert_array_equal(mask == 128, ~roi)
     assert json.loads((tmp_path / "settings.json").read_text())["share_assessed"] == 0.5
+
+
+def test_regions_of_interest_confine_one_after_the_other_and_are_both_told_of(found, tmp_path):
+    left, upper = np.zeros((2, 90, 120), bool)
+    left[:, :60], upper[:45] = True, True
+    twice = found.within(RegionOfInterest(left, {"by": "left half"})).within(upper)
+    np.testing.assert_array_equal(twice.assessed, left & upper)
+    np.testing.assert_array_equal(twice.roi, left & upper)
+    twice.save(tmp_path)
+    roi = json.loads((tmp_path / "settings.json").read_text())["roi"]
+    assert (roi["by"], roi["of"]) == ("and", [{"by": "left half"}, {"by": "array"}])
+    assert roi["sha256"] == slidewin.image.hash_pixels(left & upper)
+    assert found.roi is None
+    assert found.assessed.all()
+
+
+def test_a_region_of_interest_in_which_nothing_lies_is_refused(found, photo, dark):
+    left = np.zeros((90, 120), bool)
+    left[:, :60] = True
+    empty = roi_from_skin(np.full_like(photo, (60, 90, 200)))
+    for refused in (
+        lambda: slidewin.locate(photo, dark, lesion_size=12, roi=empty),
+        lambda: found.within(empty),
+        lambda: found.within(left).within(~left),
+    ):
+        with pytest.raises(ArgumentError, match="nothing of this photo lies inside"):
+            refused()
+    with pytest.raises(ArgumentError, match=r"\(90, 60\).*\(90, 120\)"):
+        found.within(left[:, :60])
+
+
+def test_the_same_map_is_cut_at_another_threshold(found, photo, dark):
+    roi = found.pixels < 0.9
+    for threshold in (0.25, Threshold(0.6, "by eye", weak=0.125)):
+        cut = found.within(roi).at(threshold)
+        anew = slidewin.locate(photo, dark, lesion_size=12, threshold=threshold, roi=roi)
+        assert cut.chosen == anew.chosen
+        assert cut.settings == anew.settings
+        np.testing.assert_array_equal(cut.mask, anew.mask)
+        assert cut.regions[0].score == anew.regions[0].score
+    assert found.threshold == 0.5
+    with pytest.raises(ArgumentError, match="probability"):
+        found.at(1.5)
+
+
+def test_thresholds_that_policies_choose_are_taken_even_those_that_nothing_reaches(photo, dark):
+    layer = HeatLayer(np.ones((1, 2)), rows=[45.0], cols=[30.0, 90.0])
+    sure = HeatMap(photo.shape, (layer,), method="by hand", unit="probability")
+    for threshold in (budget_threshold([sure], per_photo=0), otsu_threshold(sure)):
+        assert threshold.value > 1
+        assert slidewin.locate(photo, dark, lesion_size=12, threshold=threshold).regions == ()
+        assert Finding(photo, sure, threshold, "lesion").regions == ()
+    layer = HeatLayer([[0.0, 0.5]], rows=[45.0], cols=[30.0, 90.0])
+    low = HeatMap(photo.shape, (layer,), method="by hand", unit="probability")
+    all_of_it = percentile_threshold(low, 0)
+    assert all_of_it.value == 0
+    assert Finding(photo, low, all_of_it, "lesion").mask.all()
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, 4.5])
+def test_a_threshold_chosen_on_a_map_of_another_unit_is_refused(value, photo, dark):
+    with pytest.raises(ArgumentError, match="not of a map of probabilities"):
+        slidewin.locate(photo, dark, lesion_size=12, threshold=Threshold(value, "Otsu"))
 
 
 def test_saving_writes_what_was_found(found, tmp_path):

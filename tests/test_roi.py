@@ -274,7 +274,18 @@ def test_what_qupath_exports_is_read_x_before_y_with_its_holes(tmp_path, thing):
     roi = roi_from_geojson(written(tmp_path, thing), (4, 7))
     np.testing.assert_array_equal(roi, OF_ONE | OF_HOLED)
     assert roi.made_by["file"] == "drawn.geojson"
-    assert len(roi.made_by["sha256"]) == 64
+    assert len(roi.made_by["file_sha256"]) == 64
+
+
+def test_points_and_lines_among_the_polygons_are_passed_over(tmp_path):
+    point = {"type": "Point", "coordinates": [1, 2]}
+    line = {"type": "LineString", "coordinates": [[0, 0], [6, 3]]}
+    many = [dict(one, type=f"Multi{one['type']}", coordinates=[]) for one in (point, line)]
+    path = written(tmp_path, [feature(point), feature(ONE), *map(feature, many), feature(line)])
+    np.testing.assert_array_equal(roi_from_geojson(path, (4, 7)), OF_ONE)
+    path = written(tmp_path, [feature(ONE, name="skin"), feature(point, name="nail")])
+    with pytest.raises(ArgumentError, match="no Polygon or MultiPolygon in features of class"):
+        roi_from_geojson(path, (4, 7), label="nail")
 
 
 def test_the_features_of_one_class_can_be_taken_alone(tmp_path):
@@ -292,10 +303,10 @@ def test_the_features_of_one_class_can_be_taken_alone(tmp_path):
         ("[" * 100_000, "cannot be read as GeoJSON"),
         ('{"features": []}', "holds a None"),
         ("null", "holds a NoneType"),
-        ("[]", "nothing of the photo"),
+        ("[]", "holds no Polygon"),
         ({"type": "FeatureCollection"}, "holds a NoneType"),
-        ({"type": "Point", "coordinates": [1, 2]}, "holds a Point"),
-        ({"type": ["Polygon"]}, "encloses nothing"),
+        ({"type": "Point", "coordinates": [1, 2]}, "holds no Polygon or MultiPolygon, and nothing"),
+        ({"type": ["Polygon"]}, "no GeoJSON"),
         (feature(None), "holds a NoneType"),
         ({"type": "Polygon", "coordinates": []}, "without rings"),
         ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, "three or more positions"),
@@ -384,6 +395,42 @@ def test_a_hole_larger_than_the_largest_lesion_stays_a_hole():
     np.testing.assert_array_equal(roi.inside[60:], limb[60:])
 
 
+def test_a_lesion_at_the_photo_s_border_is_no_hole():
+    photo = np.full((60, 80, 3), SKIN, np.uint8)
+    photo[20:30, :10] = MOLE
+    photo[20:30, 40:50] = MOLE
+    roi = roi_from_skin(photo, lesion_size=(4, 12))
+    assert not roi.inside[22:28, :8].any()
+    assert roi.inside[:, 12:].all()
+
+
+def test_colours_are_parted_as_the_eye_parts_them():
+    photo = np.empty((30, 90, 3), np.uint8)
+    photo[:, :30], photo[:, 30:60], photo[:, 60:] = (0, 0, 190), (90, 90, 90), (255, 255, 255)
+    # In RGB grey is nearer to blue, by 162 to 286; in CIELAB to white, by 62 to 108.
+    roi = roi_from_clusters(photo, n_clusters=2, clusters=0, lesion_size=2)
+    assert roi.inside[:, :30].all()
+    assert not roi.inside[:, 30:].any()
+
+
+def test_skin_s_clusters_are_those_with_half_of_it_or_else_the_one_with_most():
+    almost, barely = (154, 150, 140), (162, 150, 140)
+    np.testing.assert_array_equal(has_skin_colour(np.uint8([[almost, barely]])), [[False, True]])
+    photo = np.full((30, 90, 3), CLOTH, np.uint8)
+    photo[:, 30:60], photo[:, 60:] = almost, (240, 170, 130)
+    photo[:20, 30:60] = barely
+    both = roi_from_clusters(photo, n_clusters=3, lesion_size=2)
+    assert both.made_by["skin"] == [0, 0.667, 1]
+    assert both.made_by["clusters"] == [1, 2]
+    photo[:, 60:] = (90, 200, 90)
+    photo[10:20, 30:60] = almost
+    nearest = roi_from_clusters(photo, n_clusters=3, lesion_size=2)
+    assert max(nearest.made_by["skin"]) == 0.333
+    assert nearest.inside[:, 30:60].all()
+    assert not nearest.inside[:, :30].any()
+    assert not nearest.inside[:, 60:].any()
+
+
 def test_clusters_are_numbered_from_the_darkest_and_the_nearest_to_skin_taken():
     photo, limb = a_limb()
     roi = roi_from_clusters(photo, n_clusters=3, lesion_size=12)
@@ -431,6 +478,59 @@ def test_edges_enclose_what_lies_in_the_photo_and_what_comes_in_from_its_border(
     assert nearly(roi_from_edges(alone, lesion_size=12), disc, within=4)
 
 
+def outlined(gap):
+    """Cloth with a square drawn on it, side 60 and centre (60, 80), open over so many pixels."""
+    photo = np.full((120, 160, 3), CLOTH, np.uint8)
+    cv2.rectangle(photo, (50, 30), (110, 90), MOLE, 3)
+    photo[26:36, 80 - gap // 2 : 80 + gap // 2] = CLOTH
+    return photo
+
+
+def test_an_outline_s_gap_is_closed_where_it_is_narrower_than_the_smallest_lesion():
+    square = np.zeros((120, 160), bool)
+    square[30:91, 50:111] = True
+    assert nearly(roi_from_edges(outlined(8), lesion_size=20), square, within=4)
+    assert not roi_from_edges(outlined(40), lesion_size=20).inside[40:80, 60:100].any()
+
+
+def test_texture_much_finer_than_a_lesion_is_no_edge():
+    photo, limb = a_limb()
+    noise = np.random.default_rng(0).normal(0, 25, photo.shape)
+    noisy = (photo + noise).clip(0, 255).astype(np.uint8)
+    assert nearly(roi_from_edges(noisy, lesion_size=24), limb, within=6)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("bars", [((0, 0), (0, 60)), ((30, 20), (40, 1))])
+def test_black_bars_that_make_a_photo_fit_a_frame_are_neither_inside_nor_the_outside(bars, turns):
+    photo, limb = (np.rot90(one, turns) for one in a_limb())
+    noise = np.random.default_rng(0).integers(0, 12, np.add(limb.shape, np.sum(bars, axis=1)))
+    framed = np.repeat(noise[..., None], 3, axis=2).astype(np.uint8)
+    place = tuple(
+        slice(before, before + n) for (before, _), n in zip(bars, limb.shape, strict=True)
+    )
+    framed[place] = photo
+    of_photo = np.zeros(framed.shape[:2], bool)
+    of_photo[place] = True
+    roi = roi_from_edges(framed, lesion_size=12)
+    assert not roi.inside[~of_photo].any()
+    # Next to a bar two pixels are left out.
+    differ = roi.inside[place] ^ roi_from_edges(photo, lesion_size=12).inside
+    assert not differ[3:-3, 3:-3].any()
+
+
+def test_a_dark_ground_off_which_a_limb_stands_is_no_bar():
+    photo = np.zeros((120, 160, 3), np.uint8)
+    limb = np.zeros((120, 160), np.uint8)
+    cv2.ellipse(limb, (80, 100), (30, 70), 0, 0, 360, 1, cv2.FILLED)
+    photo[limb > 0] = SKIN
+    assert nearly(roi_from_edges(photo, lesion_size=12), limb > 0, within=5)
+    black = np.zeros((40, 50, 3), np.uint8)
+    assert not roi_from_edges(black).inside.any()
+    black[10:13] = 200  # a stroke: taken for what lies between bars, it would be cut to nothing
+    assert not roi_from_edges(black).inside[20:].any()
+
+
 def test_where_no_edges_close_there_is_no_region():
     photo = np.full((90, 120, 3), 128, np.uint8)
     assert not roi_from_edges(photo).inside.any()
@@ -443,6 +543,14 @@ def test_where_no_edges_close_there_is_no_region():
 def test_what_is_no_lesion_size_is_refused(make, lesion_size):
     with pytest.raises(ArgumentError, match="lesion_size"):
         make(np.zeros((9, 9, 3), np.uint8), lesion_size=lesion_size)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    photo = a_limb()[0]
+    roi = roi_from_clusters(photo, n_clusters=np.int64(3), random_state=np.uint8(1))
+    again = roi_from_clusters(photo, n_clusters=3, random_state=1)
+    np.testing.assert_array_equal(roi, again)
+    assert roi.made_by == again.made_by
 
 
 @pytest.mark.parametrize(

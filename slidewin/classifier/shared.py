@@ -32,17 +32,8 @@ __all__ = ["Cells", "Shared", "share"]
 
 # Layers that keep the lattice of cells as it is.
 _POINTWISE = (
-    "BatchNorm2d",
-    "ReLU",
-    "LeakyReLU",
-    "ELU",
-    "GELU",
-    "SiLU",
-    "Sigmoid",
-    "Tanh",
-    "Identity",
-    "Dropout",
-    "Dropout2d",
+    *("BatchNorm2d", "Dropout", "Dropout2d", "Identity"),
+    *("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Sigmoid", "Tanh"),
 )
 # Functions and methods that are pointwise, join maps cell by cell, or are about shapes alone.
 _POINTWISE_CALLS = ("relu", "relu_", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh")

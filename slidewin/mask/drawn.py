@@ -77,8 +77,8 @@ def roi_from_geojson(
     ----------
     path : str or os.PathLike
         A FeatureCollection, a list of features, one feature, or one geometry; Polygons and
-        MultiPolygons with their holes. x before y, in photo pixels, y downwards, the origin at the
-        photo's top left corner.
+        MultiPolygons with their holes. Points and lines, which enclose nothing, are passed over.
+        x before y, in photo pixels, y downwards, the origin at the photo's top left corner.
     photo_shape : sequence of int
         (H, W) or (H, W, 3).
     label : str, optional
@@ -93,8 +93,8 @@ def roi_from_geojson(
     Raises
     ------
     ArgumentError
-        If there is no such file, it is not GeoJSON, holds what encloses nothing (points, lines), or
-        encloses no pixel of the photo.
+        If there is no such file, it is not GeoJSON, holds no polygon, or encloses no pixel of the
+        photo.
 
     Notes
     -----
@@ -121,18 +121,25 @@ def roi_from_geojson(
     data = _read(path)
     inside = np.zeros(shape, np.bool_)
     try:
-        for polygon in _polygons(json.loads(data.decode("utf-8-sig")), label):
-            _fill(inside, polygon)
+        polygons = list(_polygons(json.loads(data.decode("utf-8-sig")), label))
     except ArgumentError as error:
         raise ArgumentError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise ArgumentError(
             f"{path}: cannot be read as GeoJSON ({error}); export it anew"
         ) from error
-    of_label = "" if label is None else f", in features of class {label!r},"
+    of_label = "" if label is None else f" in features of class {label!r}"
+    if not polygons:
+        raise ArgumentError(
+            f"{path}: holds no Polygon or MultiPolygon{of_label}, and nothing else encloses "
+            "anything; draw one round what is to be assessed"
+        )
+    for polygon in polygons:
+        _fill(inside, polygon)
     _refuse_empty(f"{path}{of_label}", inside)
-    made_by = {"by": "GeoJSON", "file": Path(path).name, "label": label}
-    return RegionOfInterest(inside, made_by | {"sha256": hashlib.sha256(data).hexdigest()})
+    sha256 = hashlib.sha256(data).hexdigest()
+    made_by = {"by": "GeoJSON", "file": Path(path).name, "file_sha256": sha256, "label": label}
+    return RegionOfInterest(inside, made_by)
 
 
 def roi_from_image(path: str | os.PathLike[str], photo_shape: Sequence[int]) -> RegionOfInterest:
@@ -180,8 +187,9 @@ def roi_from_image(path: str | os.PathLike[str], photo_shape: Sequence[int]) -> 
             "threshold it, and save it as PNG"
         )
     _refuse_empty(str(path), inside)
-    made_by = {"by": "image", "file": Path(path).name}
-    return RegionOfInterest(inside, made_by | {"sha256": hashlib.sha256(_read(path)).hexdigest()})
+    sha256 = hashlib.sha256(_read(path)).hexdigest()
+    made_by = {"by": "image", "file": Path(path).name, "file_sha256": sha256}
+    return RegionOfInterest(inside, made_by)
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
@@ -197,7 +205,7 @@ def _read(path: str | os.PathLike[str]) -> bytes:
 
 
 def _polygons(node: Any, label: str | None) -> Iterator[list[Ring]]:
-    """Yield the rings of every polygon, as rows and columns."""
+    """Yield the rings of every polygon, as rows and columns; pass over points and lines."""
     if isinstance(node, list):
         for one in node:
             yield from _polygons(one, label)
@@ -211,12 +219,11 @@ def _polygons(node: Any, label: str | None) -> Iterator[list[Ring]]:
         yield _rings(node.get("coordinates"))
     elif kind == "MultiPolygon" and isinstance(node.get("coordinates"), list):
         yield from map(_rings, node["coordinates"])
-    else:
-        raise ArgumentError(
-            f"holds a {kind}, which encloses nothing; leave Polygons and MultiPolygons alone in it"
-        )
+    elif kind not in _OPEN:
+        raise ArgumentError(f"holds a {kind}, which is no GeoJSON; export it anew")
 
 
+_OPEN = ("Point", "MultiPoint", "LineString", "MultiLineString")
 _INSIDE = {
     "FeatureCollection": "features",
     "Feature": "geometry",

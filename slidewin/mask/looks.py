@@ -36,6 +36,8 @@ _CR, _CB = (133, 173), (77, 127)
 _SAMPLE = 2**14  # pixels that clusters are fitted on, at most
 _BLUR = 1 / 8  # of the smallest lesion's diameter: finer edges are texture
 _WEAK = 0.4  # of Canny's strong threshold: he advises a half to a third
+_BLACK = 16  # of 255: compression spoils the black of bars by up to 11
+_SMEARED = 2  # px, which compression mixes with the bar next to them
 
 
 def has_skin_colour(photo: npt.ArrayLike) -> Mask:
@@ -176,10 +178,8 @@ def roi_from_clusters(
     # scikit-learn takes a second to import, which only those who cluster should wait for.
     from sklearn.cluster import KMeans
 
-    if isinstance(n_clusters, bool) or not isinstance(n_clusters, int) or n_clusters < 2:
-        raise ArgumentError(f"n_clusters={n_clusters!r}: a whole number from 2 up is needed")
-    if isinstance(random_state, bool) or not isinstance(random_state, int) or random_state < 0:
-        raise ArgumentError(f"random_state={random_state!r}: a whole number from 0 up is needed")
+    n_clusters = _whole("n_clusters", n_clusters, 2)
+    random_state = _whole("random_state", random_state, 0)
     photo = check_image(photo)
     sizes = sizes_sought(lesion_size, photo.shape)
     step = int(np.ceil(np.sqrt(photo.shape[0] * photo.shape[1] / _SAMPLE)))
@@ -240,8 +240,14 @@ def roi_from_edges(photo: npt.ArrayLike, *, lesion_size: Size = None) -> RegionO
     Canny's detector [1]_ on the photo's luma. Its strong threshold is Otsu's of the gradient [2]_,
     the weak one 0.4 of that. About 40 bytes of working memory a pixel.
 
+    Black bars that make a photo fit a frame are no part of it: they are not inside, nor is their
+    border the photo's. A bar ends at once, and the photo's own dark ground, off which a limb
+    stands, mostly does not.
+
     Bad at: whatever has edges besides skin. Folds of a sheet cut parts of it off, patterned cloth
-    is all edges, and one gap lets the outside in. A close-up, all of it skin, is parted at random.
+    is all edges, and one gap lets the outside in. A close-up, all of it skin, is parted at random:
+    of 96 photos of feet in `fusc_2021`, 70 % of the median photo lies inside, and 95 % of the
+    wounds, but of five photos less than half of the wound.
 
     References
     ----------
@@ -258,8 +264,10 @@ def roi_from_edges(photo: npt.ArrayLike, *, lesion_size: Size = None) -> RegionO
     >>> bool(roi.inside[32:58, 42:78].all()), bool(roi.inside[:20].any())
     (True, False)
     """
-    photo = check_image(photo)
-    sizes = sizes_sought(lesion_size, photo.shape)
+    whole = check_image(photo)
+    sizes = sizes_sought(lesion_size, whole.shape)
+    rows, columns = _between_bars(whole)
+    photo = whole[rows, columns]
     luma = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
     even = cv2.GaussianBlur(luma, (0, 0), _BLUR * sizes[0], borderType=cv2.BORDER_REPLICATE)
     # Canny takes slopes as 16-bit integers, which these fill without overflow.
@@ -274,8 +282,16 @@ def roi_from_edges(photo: npt.ArrayLike, *, lesion_size: Size = None) -> RegionO
     share_of_rim[0] = 0  # label 0 is the edges
     outside = int(np.argmax(share_of_rim)) if share_of_rim.any() else -1
     # Edges that part nothing are thin lines, into which no disc fits.
-    inside = _opened(np.asarray(areas != outside), sizes[0] / 2)
+    inside = np.zeros(whole.shape[:2], np.bool_)
+    inside[rows, columns] = _opened(np.asarray(areas != outside), sizes[0] / 2)
     return RegionOfInterest(inside, {"by": "closed edges", "lesion_size": sizes})
+
+
+def _whole(name: str, number: Any, least: int) -> int:
+    is_whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    if not is_whole or number < least:
+        raise ArgumentError(f"{name}={number!r}: a whole number from {least} up is needed")
+    return int(number)
 
 
 def _chosen(clusters: int | Sequence[int] | str, shares: Sequence[float]) -> list[int]:
@@ -330,6 +346,24 @@ def _with_lesions(found: Mask, sizes: tuple[float, float]) -> Mask:
     # All that reaches the photo's border is one piece with the frame, and no hole.
     outside = np.pad(~closed, 1, constant_values=True)
     return ~drop_specks(outside, np.pi / 4 * sizes[1] ** 2)[1:-1, 1:-1]
+
+
+def _between_bars(photo: Photo) -> tuple[slice, slice]:
+    """Rows and columns of a photo without the black bars along its border."""
+    lit = (photo > _BLACK).any(axis=2)
+    between = []
+    for shares in (lit.mean(axis=1), lit.mean(axis=0)):
+        before, after = _bar(shares), _bar(shares[::-1])
+        kept = slice(before, len(shares) - after)
+        between.append(kept if kept.start < kept.stop else slice(None))
+    return between[0], between[1]
+
+
+def _bar(shares: npt.NDArray[np.float64]) -> int:
+    """Count the lines of a bar, given what share of each line is lit, from the border on."""
+    beyond = int(np.argmax(shares > 0)) + _SMEARED
+    ends_at_once = beyond < len(shares) and shares[beyond] >= shares.max() / 2
+    return beyond if shares[0] == 0 and ends_at_once and shares.any() else 0
 
 
 def _closed(mask: Mask, width: float) -> Mask:

@@ -9,7 +9,7 @@ from slidewin.errors import ArgumentError
 from slidewin.image import IMAGE_SUFFIXES, check_image
 from slidewin.mask.drawn import roi_from_geojson, roi_from_image
 from slidewin.mask.looks import Size, roi_from_clusters, roi_from_edges, roi_from_skin
-from slidewin.mask.roi import RegionOfInterest, roi_from_map
+from slidewin.mask.roi import RegionOfInterest, refuse_empty, roi_from_map
 from slidewin.mask.thresholds import Map, otsu_threshold
 
 __all__ = ["ROI_WORDS", "check_roi", "read_roi"]
@@ -37,7 +37,7 @@ def read_roi(
         (:func:`~slidewin.mask.roi_from_clusters`, those nearest to skin), ``"otsu"`` (where the
         heat map reaches Otsu's threshold), a ``.geojson`` file
         (:func:`~slidewin.mask.roi_from_geojson`), or a black-and-white picture
-        (:func:`~slidewin.mask.roi_from_image`). A file of such a name is ``./skin``.
+        (:func:`~slidewin.mask.roi_from_image`).
     photo : ndarray of shape (H, W, 3), uint8, RGB
     heatmap : HeatMap or ndarray of shape (H, W), floating
         Of the photo.
@@ -79,11 +79,7 @@ def read_roi(
         roi = roi_from_geojson(source, photo.shape)
     else:
         roi = roi_from_image(source, photo.shape)
-    if not roi.inside.any():
-        raise ArgumentError(
-            f"roi={os.fspath(source)!r}: nothing of this photo lies inside, and so nothing would "
-            "be assessed; choose another region of interest, or none"
-        )
+    refuse_empty(roi, repr(os.fspath(source)))
     return roi
 
 

@@ -16,7 +16,7 @@ from slidewin.errors import ArgumentError, ArgumentTypeError
 from slidewin.heatmap import HeatMap
 from slidewin.mask.thresholds import Map, Threshold, frozen_json, rendered
 
-__all__ = ["RegionOfInterest", "roi_from_map"]
+__all__ = ["RegionOfInterest", "refuse_empty", "roi_from_map"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,6 +152,23 @@ def roi_from_map(heatmap: Map, threshold: float | Threshold) -> RegionOfInterest
     method = heatmap.method if isinstance(heatmap, HeatMap) else "array"
     made_by = {"by": f"heat map ({method})", "threshold": chosen.to_dict()}
     return RegionOfInterest(chosen.mask(rendered(heatmap)), made_by)
+
+
+def refuse_empty(roi: RegionOfInterest, name: str) -> None:
+    """Refuse a region of interest without anything inside.
+
+    A photo of which nothing is assessed has not been searched, and "0 found" would say it had.
+
+    Raises
+    ------
+    ArgumentError
+        Which calls it by the `name` given.
+    """
+    if not roi.inside.any():
+        raise ArgumentError(
+            f"roi={name}: nothing of this photo lies inside, and so nothing would be assessed; "
+            "choose another region of interest, or none"
+        )
 
 
 def _combined(by: str, inside: npt.NDArray[np.bool_], *of: RegionOfInterest) -> RegionOfInterest:

@@ -44,7 +44,8 @@ def tuned_threshold(
     -------
     Threshold
         A value that a lesion's pixel has; of equally good ones the highest. Its figures are the
-        score, by name, and the number of ``photos``.
+        score, by name, and the number of ``photos`` that it is of: for ``"dice"`` those of whose
+        lesion something was assessed.
 
     Raises
     ------
@@ -110,7 +111,8 @@ def tuned_threshold(
         ),
     }[score]
     best = candidates.size - 1 - int(np.argmax(values[::-1]))
-    figures = {score: float(values[best]), "photos": len(pairs)}
+    photos = with_lesion if score == "dice" else len(pairs)
+    figures = {score: float(values[best]), "photos": photos}
     return Threshold(float(candidates[best]), name, figures=figures)
 
 

@@ -14,7 +14,7 @@ from slidewin.errors import ArgumentError, ArgumentTypeError, ModelFileError
 from slidewin.grid import Grid
 from slidewin.heatmap import HeatMap
 from slidewin.image import check_image, read_image
-from slidewin.saliency.attention_file import read_attention, write_attention
+from slidewin.saliency.attention_file import plain_numbers, read_attention, write_attention
 from slidewin.saliency.instances import Instances, WindowInstances
 from slidewin.sweep.layers import settings_of
 
@@ -55,8 +55,8 @@ class AttentionPooling:
         Times that each photo is seen, at most.
     validation : float, default 0.2
         Share of the photos, of each label, that say when to stop: after ten epochs whose loss is no
-        smaller by 0.005. With 0 all photos are fitted for all epochs. Photos of one person may fall
-        on either side.
+        smaller by 0.005. One photo of each label at least is held out, and one is fitted. With 0
+        all photos are fitted for all epochs. Photos of one person may fall on either side.
     random_state : int, numpy.random.Generator or None, default 0
         The same photos, labels and number give the same weights.
     batch_size, n_jobs, max_windows, verbose
@@ -130,6 +130,7 @@ class AttentionPooling:
                 raise ArgumentError(f"{name}={value!r}: a whole number from 1 up is needed")
         if isinstance(validation, bool) or not 0 <= validation < 1:
             raise ArgumentError(f"validation={validation!r}: a share from 0 to less than 1")
+        lesion_size, stride = plain_numbers(lesion_size), plain_numbers(stride)
         self._instances = WindowInstances(
             classifier,
             target=target,
@@ -333,6 +334,7 @@ def load_attention(
     times_score: bool = False,
     batch_size: int = 64,
     n_jobs: int | None = None,
+    max_windows: int = 1_000_000,
     verbose: int = 1,
 ) -> AttentionPooling:
     """Load what :meth:`AttentionPooling.save` saved, for the classifier that it was learned with.
@@ -341,8 +343,8 @@ def load_attention(
     ----------
     path : path
     classifier : Classifier
-    times_score, batch_size, n_jobs, verbose
-        As for :class:`AttentionPooling`.
+    times_score, batch_size, n_jobs, max_windows, verbose
+        As for :class:`AttentionPooling`; how much work is taken on is not the file's to say.
 
     Returns
     -------
@@ -370,6 +372,7 @@ def load_attention(
             hidden=description["hidden"],
             batch_size=batch_size,
             n_jobs=n_jobs,
+            max_windows=max_windows,
             verbose=verbose,
         )
         fitted = GatedAttention(tensors["mean"].numel(), pooling.hidden)

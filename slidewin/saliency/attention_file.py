@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slidewin import __version__
 from slidewin.classifier import Classifier
 from slidewin.errors import ArgumentError, ModelFileError
@@ -13,7 +15,7 @@ from slidewin.output import write_bytes
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["read_attention", "write_attention"]
+__all__ = ["plain_numbers", "read_attention", "write_attention"]
 
 _FORMAT = "slidewin-attention-1"
 _KEY = "slidewin"
@@ -78,6 +80,18 @@ def read_attention(
             f"one has {str(ours)[:12]}); load that one, or fit anew"
         )
     return description, tensors
+
+
+def plain_numbers(given: Any) -> Any:
+    """Python's own numbers for NumPy's, which JSON does not take; of several, a tuple.
+
+    Examples
+    --------
+    >>> plain_numbers(np.array([24, 40])), plain_numbers(np.float64(0.5)), plain_numbers(None)
+    ((24, 40), 0.5, None)
+    """
+    plain = given.tolist() if isinstance(given, np.ndarray | np.generic) else given
+    return tuple(map(plain_numbers, plain)) if isinstance(plain, tuple | list) else plain
 
 
 def _check_suffix(path: Path) -> None:

@@ -118,10 +118,11 @@ def fit_attention(
     bags : sequence of ndarray of shape (n_i, d), float32
         The instances of each photo.
     labels : ndarray of shape (photos,), int64
-        0 or 1, both of them.
+        0 or 1, two of each at least.
     hidden, epochs : int
     validation : float
-        Share of photos that say when to stop; with 0 it ends with the last epoch.
+        Share of photos that say when to stop, one of each label at least, and one of each is left;
+        with 0 it ends with the last epoch.
     rng : numpy.random.Generator
         Chooses the validation photos, and seeds the rest; no other random state is touched.
     verbose : bool
@@ -133,12 +134,7 @@ def fit_attention(
     dict
         What is known of the training.
     """
-    every = np.arange(len(labels))
-    seen, held = every, every[:0]
-    if validation:
-        seed = int(rng.integers(2**31))
-        n = max(2, round(validation * len(labels)))
-        seen, held = train_test_split(every, test_size=n, stratify=labels, random_state=seed)
+    seen, held = _parted(labels, validation, rng)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     with thread_counts_kept(), torch.enable_grad(), torch.inference_mode(False):
         cap_threads(1)  # a sum's rounding varies with the number of threads
@@ -186,6 +182,28 @@ def fit_attention(
             scores = torch.cat([model(x[i]).scores for i in seen]).double()
             model.log_mean.copy_(scores.logsumexp(0) - np.log(len(scores)))
     return model.eval().requires_grad_(False), record
+
+
+def _parted(
+    labels: NDArray[np.int64], validation: float, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Photos to fit, and photos that say when to stop: each label on both sides, if any are held.
+
+    A loss over one label alone would stop where every photo is given that label.
+    """
+    every = np.arange(len(labels))
+    if not validation:
+        return every, every[:0]
+    seed = int(rng.integers(2**31))
+    n = min(max(2, round(validation * len(labels))), len(labels) - 2)
+    seen, held = train_test_split(every, test_size=n, stratify=labels, random_state=seed)
+    order, is_held = np.concatenate([seen, held]), every >= len(seen)
+    for label in (0, 1):
+        of_label = np.flatnonzero(labels[order] == label)
+        # Shares of few photos are rounded: where all fell on one side, one changes over.
+        if is_held[of_label].all() or not is_held[of_label].any():
+            is_held[of_label[0]] ^= True
+    return order[~is_held], order[is_held]
 
 
 def _standardise(model: GatedAttention, bags: Sequence[torch.Tensor]) -> None:
