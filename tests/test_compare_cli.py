@@ -9,6 +9,7 @@ import slidewin
 from slidewin.cli import main
 from slidewin.comparison import Comparison
 from slidewin.comparison.methods import USES, known_methods
+from slidewin.errors import SlidewinError
 from slidewin.output import write_png
 
 
@@ -88,6 +89,34 @@ def test_a_figure_that_is_nobodys_is_left_alone(scenes, model, tmp_path, capsys)
     assert main(["compare", str(scenes / "test"), "--classifier", model, "-o", str(out)]) == 2
     assert "froc.png there already" in capsys.readouterr().err
     assert [path.read_bytes() for path in out.iterdir()] == [b"mine"]
+
+
+def test_validation_photos_of_the_same_data_set_have_its_layout(scenes, model, monkeypatch, capsys):
+    for split in ("test", "val"):  # in the way of the folders
+        (scenes / split / "labels.csv").write_text("file,mask\nphotos/0.png,none\n")
+    opened = []
+
+    def stop(dataset, *_, validation, **__):
+        opened.append((len(dataset), len(validation)))
+        raise SlidewinError("enough")
+
+    monkeypatch.setattr("slidewin.comparison.compare", stop)
+    shown = ["compare", str(scenes), "--split", "test", "--layout", "folder", "--classifier", model]
+    assert main([*shown, "--validation-split", "val", "-o", str(scenes / "out")]) == 2
+    held = ["--validation", str(scenes / "val"), "--validation-layout", "folder"]
+    assert main([*shown, *held, "-o", str(scenes / "out")]) == 2
+    assert opened == [(3, 2)] * 2
+
+
+def test_who_interrupts_is_told_how_it_goes_on(scenes, model, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("slidewin.comparison.compare", interrupt)
+    asked = ["compare", str(scenes / "test"), "--classifier", model, "-o", str(scenes / "out")]
+    assert main(asked) == 130
+    told = capsys.readouterr().err
+    assert told.endswith("what was written so far is whole; the same command goes on from there\n")
 
 
 HELP = """

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from slidewin.comparison.gallery import Gallery
 from slidewin.comparison.methods import SWEEP, USES, Setup, choose_methods
 from slidewin.comparison.notes import verdict
 from slidewin.comparison.results import Result, Store, lightened
+from slidewin.comparison.run import Run
 from slidewin.comparison.table import FIGURES
 from slidewin.comparison.variants import make_scale, survey_map
-from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError
+from slidewin.errors import ArgumentError, ArgumentTypeError, OutputError, OutputExistsError
 from slidewin.heatmap import HeatLayer, HeatMap
 from slidewin.metrics import Difference
 from slidewin.output import write_png
@@ -74,7 +76,7 @@ def toy():
 @pytest.fixture(scope="module")
 def told(photos, held, toy, tmp_path_factory):
     """One comparison, with rivals of every kind, that most tests look at."""
-    acts = ("refuse", "err", "starve", "die", "exit", "blank")
+    acts = ("refuse", "err", "starve", "die", "exit", "array", "blank")
     own = {act: Rival(act, odd=ODD) for act in acts}
     own |= {"good": Rival(), "eat": Rival("eat"), "never": Rival("refuse"), "talk": Rival("talk")}
     return compare(
@@ -201,6 +203,7 @@ def test_a_stretched_map_lights_up_every_photo(told):
         ("starve", "out of memory"),
         ("die", "its process was killed (SIGKILL)"),
         ("exit", "its process ended with status 3"),
+        ("array", "its localize returned ndarray; a slidewin.HeatMap is needed"),
         ("blank", "nothing was assessed"),
     ],
 )
@@ -294,11 +297,12 @@ def test_what_was_refused_for_its_work_is_tried_again_with_another_limit(photos,
 
 
 def test_a_function_may_have_changed_and_is_computed_anew(photos, toy, tmp_path):
-    for _ in range(2):
-        compared = compare(
-            photos, toy, methods=[], lesion_size=LESION, output=tmp_path, n_draws=9, verbose=0
-        )
+    options = {"methods": [], "lesion_size": LESION, "output": tmp_path, "n_draws": 9, "verbose": 0}
+    for overwrite in (False, True):
+        compared = compare(photos, toy, overwrite=overwrite, **options)
         assert compared.settings["computed_maps"] == 5
+    with pytest.raises(OutputExistsError, match="a classifier that has no fingerprint, such as"):
+        compare(photos, toy, **options)
 
 
 SCRIPT = """
@@ -502,6 +506,28 @@ def test_a_map_comes_back_from_its_file_bit_for_bit(tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(OutputError, match="computed anew"):
         store.read(path)
+    path.unlink()
+    with pytest.raises(OutputError, match="the result is gone; run the comparison again"):
+        Run(store, {("a/b", "left/7 é"): path}).result("a/b", "left/7 é")
+
+
+def test_results_are_read_one_at_a_time(tmp_path, monkeypatch):
+    """Two threads that parse at once can fail: https://github.com/python/cpython/issues/106905."""
+    store = Store(tmp_path)
+    path = store.path("a", "b", "f" * 64)
+    store.write(path, Result(None, "no"))
+    inside, most = [], []
+
+    def restored(arrays, with_map):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+
+    monkeypatch.setattr("slidewin.comparison.results._restored", restored)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(store.read, [path] * 8))
+    assert most == [1] * 8
 
 
 def test_a_map_denser_than_its_photo_is_kept_as_pixels():
@@ -541,6 +567,53 @@ def test_the_notes_say_where_the_sweep_loses():
     notes = verdict(rows)
     assert any("FROC (LUNA16), the sweep loses to cam (raw) by 0.250." in note for note in notes)
     assert any("loses to cam (raw) by 0.100, within chance" in note for note in notes)
+
+
+def test_the_notes_say_in_which_other_figures_any_is_ahead():
+    sweep = {"dice_tuned": 0.8, "pxap_pos": 0.5, "free_detected_tuned": 0.25, "pointing": 0.9}
+    cam = {"dice_tuned": 0.7, "pxap_pos": 0.5001, "free_detected_tuned": 0.125, "energy": 1.0}
+    dark = {"dice_tuned": 0.85, "free_detected_tuned": 0.5, "pointing": 0.9, "dice_ceiling": 1.0}
+    rows = [
+        Row(SWEEP, "as is", "sweep", 3, figures={"froc_luna16": 0.7, **sweep, "energy": 0.1}),
+        Row("cam", "gated", "explanation", 3, figures={"froc_luna16": 0.9, **cam}),
+        Row("dark", "raw", "baseline", 3, figures=dark),
+        Row("part", "raw", "baseline", 1, figures={"pointing": 1.0}, asked=3),
+    ]
+    (note,) = [note for note in verdict(rows) if note.startswith("Unpaired")]
+    assert note.partition(": ")[2] == (
+        "FROC (LUNA16), cam (gated) 0.900 against 0.700; "
+        "Dice, threshold tuned, dark (raw) 0.850 against 0.800; "
+        "lesion-free photos with a detection, threshold tuned, cam (gated) 0.125 against 0.250."
+    )
+    paired = replace(rows[1], sweep_ahead={"froc_luna16": Difference(-0.2, -0.3, -0.1)})
+    (note,) = [note for note in verdict([rows[0], paired]) if note.startswith("Unpaired")]
+    assert "LUNA16" not in note
+    assert not any(note.startswith("Unpaired") for note in verdict(rows[:1]))
+
+
+def test_of_equal_variants_the_notes_name_the_one_that_the_table_shows():
+    ahead = {"froc_luna16": Difference(0, 0, 0)}
+    rows = tuple(
+        Row("cam", variant, "explanation", 3, figures={"froc_luna16": 0.5}, sweep_ahead=ahead)
+        for variant in ("raw", "minmax", "scaled")
+    )
+    (shown,) = Comparison(rows).best()
+    assert shown.variant == "scaled"
+    assert "Best explanation by FROC: cam (scaled), 0.500;" in verdict(rows)[0]
+
+
+def test_headings_of_maps_name_the_variant(told, monkeypatch):
+    pytest.importorskip("matplotlib")
+    sheets = []
+    monkeypatch.setattr(
+        "slidewin.report.compared.draw_maps",
+        lambda *drawn, **scales: sheets.append((drawn, scales)),
+    )
+    draw_comparison(told)
+    ((photos,), scales) = sheets[0]
+    assert scales == {"scales": {}}
+    assert next(iter(photos[0].maps)) == SWEEP
+    assert {"good, scaled", "baseline-uniform, scaled"} <= set(photos[0].maps)
 
 
 def test_the_gallery_shows_maps_on_one_scale(told):

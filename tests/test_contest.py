@@ -1,10 +1,12 @@
 """What a comparison promises before it runs, and of whom it then speaks."""
 
 import importlib
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from rivals import Rival
 from test_comparison import LESION, make_photos
 from toys import SIDE, dark_middle
@@ -14,7 +16,7 @@ from slidewin.comparison import Comparison, Row, compare, open_dataset
 from slidewin.comparison.entry import TABLES, check_sweep, look_through, refuse_other
 from slidewin.comparison.methods import SWEEP, Setup
 from slidewin.comparison.notes import verdict
-from slidewin.comparison.run import hash_own, run
+from slidewin.comparison.run import hash_layers, hash_own, run
 from slidewin.comparison.table import sort_rows
 from slidewin.errors import ArgumentError, ArgumentTypeError, OutputExistsError, SlidewinError
 from slidewin.metrics import Difference
@@ -165,11 +167,11 @@ def test_lesions_of_other_labels_are_neither_hit_nor_miss(photos, toy, tmp_path)
     assert sweep.figures["free_detected_fixed"] == 0
     assert any("Lesions labelled melanoma count" in note for note in sought.notes)
     assert (sought.gallery.show("p1", []).lesions == 0).all()
-    with pytest.raises(OutputExistsError, match=r"with labels=\['melanoma'\];"):
+    with pytest.raises(OutputExistsError, match=r"than this, labels=\['melanoma'\];"):
         compared()
-    with pytest.raises(OutputExistsError, match=r"with labels=\['melanoma'\];"):
+    with pytest.raises(OutputExistsError, match=r"than this, labels=\['melanoma'\];"):
         compared(labels=["melanoma", "nevus"])
-    assert compared(labels=["melanoma"]).rows[0].figures["froc_luna16"] == 1
+    assert compared(labels=["melanoma"], overwrite=True).rows[0].figures["froc_luna16"] == 1
     everything = compared(overwrite=True)
     assert everything.gallery.lesions == {"p0": 1, "p1": 1, "p2": 1, "p3": 0, "p4": 0}
     assert any("whatever its label; photos by label:" in note for note in everything.notes)
@@ -197,6 +199,20 @@ def test_labels_that_no_lesion_has_are_refused_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("there", "now", "words"),
+    [
+        (None, None, "with a classifier that has no fingerprint, such as a function, and may"),
+        ("abc", None, "with another classifier;"),
+        (None, "abc", "with another classifier;"),
+    ],
+)
+def test_classifiers_that_cannot_be_told_apart_are_not_one(tmp_path, there, now, words):
+    put_table(tmp_path, ASKED | {"classifier": there})
+    with pytest.raises(OutputExistsError, match=f"{words}.*choose another folder"):
+        refuse_other(tmp_path, ASKED | {"classifier": now}, [SWEEP, "lrp@input"])
+
+
 def test_a_table_that_is_nobodys_is_left_alone(tmp_path):
     (tmp_path / "table.csv").write_text("mine")
     with pytest.raises(OutputExistsError, match=r"table\.csv there already"):
@@ -218,6 +234,69 @@ def test_a_method_of_ones_own_is_another_when_its_source_is(tmp_path, monkeypatc
     assert hash_own(mine) != before
     assert hash_own(Rival("err")) != hash_own(Rival("refuse"))
     assert hash_own(object()) == hash_own(object())  # has no source
+
+
+NET = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 2, 16), nn.Flatten())
+    def forward(self, x):
+        return {}self.layers(x)
+"""
+
+
+def test_an_edited_forward_is_another_network(photos, tmp_path, monkeypatch):
+    module = tmp_path / "net_of_this_test.py"
+    module.write_text(NET.format(""))
+    monkeypatch.syspath_prepend(tmp_path)
+    torch.manual_seed(0)
+    net = importlib.import_module(module.stem).Net()
+
+    def computed():
+        classifier = slidewin.load_classifier(
+            net, classes=["background", "lesion"], input_size=SIDE, context=2
+        )
+        compared = compare(
+            photos, classifier, methods=[], lesion_size=LESION, output=tmp_path / "out", n_draws=9,
+            verbose=0,
+        )  # fmt: skip
+        return compared.settings["computed_maps"], compared.rows[0].figures["pxap_all"]
+
+    (n, value), (n_again, same) = computed(), computed()
+    assert (n, n_again, same) == (5, 0, value)
+    module.write_text(NET.format("-"))
+    n, value = computed()
+    assert n == 5
+    assert value != same
+
+
+def test_layers_of_libraries_are_known_by_their_versions(network, toy):
+    assert hash_layers(network) is hash_layers(toy) is None
+
+    class Mine(torch.nn.Identity):
+        pass
+
+    def hashed(net):
+        return hash_layers(
+            slidewin.load_classifier(net, classes=["background", "lesion"], input_size=SIDE)
+        )
+
+    typed = type("Typed", (torch.nn.Identity,), {"__module__": "__main__"})
+    assert hashed(torch.nn.Sequential(Mine())) == hashed(Mine())
+    assert len({hashed(Mine()), hashed(typed()), None}) == 3  # has no source
+
+
+class Locked(Rival):
+    def __init__(self):
+        object.__setattr__(self, "lock", threading.Lock())
+
+
+def test_a_method_that_cannot_travel_is_named_before_anything_runs(photos, toy, tmp_path):
+    with pytest.raises(ArgumentTypeError, match=r"own\['mine'\]: found Locked.*not pickle.*lock"):
+        compare(photos, toy, own={"mine": Locked()}, output=tmp_path / "out", verbose=0)
+    assert not (tmp_path / "out").exists()
 
 
 AHEAD = {"froc_luna16": Difference(-0.25, -0.4, -0.1)}

@@ -256,6 +256,34 @@ def test_what_the_pen_left_beside_an_ignored_lesion_is_ignored_too(tmp_path, put
     np.testing.assert_array_equal(sample.seeking(["nevus"]).read()[2], mask > 0)
 
 
+def test_lesions_of_one_photo_may_each_have_an_id(tmp_path, table):
+    table(
+        "file,mask,lesion_id,patient_id\nimages/a.jpg,masks/a.png,L1,\n"
+        "images/a.jpg,masks/b.png,L2,\nimages/b.jpg,masks/b.png,L2,\n"
+    )
+    assert [sample.group for sample in open_dataset(tmp_path)] == [None, "L2"]
+    table(
+        "file,mask,lesion_id,patient_id\nimages/a.jpg,masks/a.png,L1,Ada\n"
+        "images/a.jpg,masks/b.png,L2,Ada\nimages/b.jpg,none,,\n"
+    )
+    assert [sample.group for sample in open_dataset(tmp_path)] == ["Ada", None]
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_columns_may_be_parted_by_other_marks_than_commas(tmp_path, table, mark):
+    text = "file,y0,x0,y1,x1,label\nimages/a.jpg,1,2,3,4,nevus\n"
+    table(text.replace(",", mark))
+    (sample,) = open_dataset(tmp_path)
+    assert (sample.label, sample.lesions[0].bbox) == ("nevus", (1, 2, 3, 4))
+
+
+def test_a_table_that_is_passed_over_is_named(tmp_path, table):
+    table("path,mask\nimages/a.jpg,none\n")
+    with pytest.warns(SlidewinWarning, match=r"did not read labels\.csv.*CSV with a column 'file'"):
+        assert names(tmp_path) == ["a", "b"]
+    assert names(tmp_path, layout="folder") == ["a", "b"]
+
+
 def test_a_row_that_names_its_lesion_is_one(tmp_path, table):
     table("file,mask,lesion_id\nimages/a.jpg,masks/a.png,7\n")
     assert lesions(tmp_path).max() == 1
@@ -328,6 +356,15 @@ def test_coco_categories_are_labels_of_each_lesion(tmp_path, coco):
     (sample,) = open_dataset(tmp_path)
     assert (sample.label, sample.label_of_each) == ("nevus", ("nevus", ""))
     assert sample.seeking(["nevus"]).ignore[1:] == sample.lesions[1:]
+
+
+def test_coco_images_of_one_number_are_refused(tmp_path, coco):
+    path = coco({"bbox": [1, 1, 2, 2]})
+    data = json.loads(path.read_text())
+    data["images"].append({"id": 3, "file_name": "b.jpg"})
+    path.write_text(json.dumps(data))
+    with pytest.raises(ArgumentError, match=r"a\.jpg and b\.jpg under the number 3"):
+        open_dataset(tmp_path)
 
 
 def test_coco_boxes_stand_in_where_there_is_no_outline(tmp_path, coco):

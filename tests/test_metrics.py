@@ -76,6 +76,12 @@ def test_peaks_beside_what_was_not_assessed_count():
     assert find_candidates(scores, radius=1)[0] == Candidate(0.5, 1.5, 0.4)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble, ">f4"])
+def test_maps_of_any_floating_type_have_candidates(dtype):
+    scores = np.array([[0.25, 0.75, 0.5]], dtype)
+    assert find_candidates(scores, radius=0) == [Candidate(0.5, 1.5, 0.75)]
+
+
 def test_raw_maps_below_zero_have_candidates_too():
     scores = np.array([[-9.0, -3.0, -9.0]], np.float32)
     assert find_candidates(scores, radius=0) == [Candidate(0.5, 1.5, -3.0)]

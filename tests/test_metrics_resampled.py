@@ -11,6 +11,7 @@ from slidewin.metrics import (
     count_pixels,
     draw_photos,
     drawn_auroc,
+    drawn_froc,
     drawn_pxap,
     drawn_sensitivity,
     drawn_specificity,
@@ -46,6 +47,14 @@ def test_sensitivity_is_that_of_the_photos_drawn(judged, rates):
     expected = [np.mean([curve.sensitivity_at(rate) for rate in rates]) for curve in curves]
     found = drawn_sensitivity(judged, draw_photos(GROUPS, n=N), rates)
     np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_sensitivities_at_many_rates_are_those_at_each(judged):
+    draws, rates = draw_photos(GROUPS, n=N), (0.0, *LUNA16_RATES)
+    found = drawn_froc(judged, draws, rates)
+    assert found.shape == (1 + N, len(rates))
+    for rate, column in zip(rates, found.T, strict=True):
+        np.testing.assert_array_equal(column, drawn_sensitivity(judged, draws, (rate,)))
 
 
 @pytest.mark.parametrize("sensitivity", [0.5, 0.8, 1.0])
@@ -97,5 +106,6 @@ def test_without_lesions_there_is_no_figure():
     photos = [Judged((), (0.5,)), Judged((), ())]
     draws = draw_photos(["a", "b"], n=3)
     assert np.isnan(drawn_sensitivity(photos, draws, LUNA16_RATES)).all()
+    assert np.isnan(drawn_froc(photos, draws, LUNA16_RATES)).all()
     assert np.isnan(drawn_specificity(photos, draws, sensitivity=0.8)).all()
     assert np.isnan(drawn_auroc([0.1, 0.2], [False, False], draws)).all()

@@ -116,6 +116,17 @@ def test_costs_are_numbered_from_the_best_score(drawn):
     assert drawn[0].axes[0].get_xscale() == "log"
 
 
+def test_of_costs_the_best_is_on_top_and_no_mark_is_cut(drawn):
+    points = [Point("cam", 2, 0, 0, 0.1), Point("sliding window", 2, 0.9, 0.8, 1.0, "sweep")]
+    draw_cost(points)
+    (axes,) = drawn[0].axes
+    order = {(line.get_marker(), line.get_ydata()[0]): line.get_zorder() for line in axes.lines}
+    assert order["s", 0.9] > order["o", 0]
+    assert [text.get_zorder() for text in axes.texts] == [order["s", 0.9], order["o", 0]]
+    assert axes.get_ylim()[0] < 0
+    assert not any(line.get_clip_on() for line in axes.lines)
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
 def test_costs_that_were_not_measured_are_refused(seconds):
     with pytest.raises(ArgumentError, match="leave out what was not measured"):

@@ -42,7 +42,11 @@ def add_compare(commands: Any) -> None:
     compare.add_argument(
         "--layout",
         default="auto",
-        help="of the data set: table, folder, coco, isic, ham10000, ph2 or pad-ufes",
+        help="of the data set: table, folder, coco, isic, ham10000, ph2 or pad-ufes; and of "
+        "validation photos that are a split of it",
+    )
+    compare.add_argument(
+        "--validation-layout", default="auto", metavar="LAYOUT", help="of --validation, likewise"
     )
     compare.add_argument("--split", help="of the data set, such as test (default: all of it)")
     compare.add_argument("--validation-split", metavar="SPLIT", help="of the validation photos")
@@ -100,10 +104,12 @@ def _compare(options: argparse.Namespace) -> int:
         refuse_existing(options.output, PICTURES)
     dataset = open_dataset(options.dataset, layout=options.layout, split=options.split)
     if options.validation is None and options.validation_split is not None:
-        options.validation = options.dataset
+        options.validation, options.validation_layout = options.dataset, options.layout
     held = None
     if options.validation is not None:
-        held = open_dataset(options.validation, split=options.validation_split)
+        held = open_dataset(
+            options.validation, layout=options.validation_layout, split=options.validation_split
+        )
     compared = compare(
         dataset,
         options.classifier,

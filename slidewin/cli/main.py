@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lasts as long as the process
         return 1
     except KeyboardInterrupt:
-        print("slidewin: interrupted; what was written so far is whole", file=sys.stderr)
+        goes_on = "; the same command goes on from there" if options.command == "compare" else ""
+        print(f"slidewin: interrupted; what was written so far is whole{goes_on}", file=sys.stderr)
         return 130
     return status
 

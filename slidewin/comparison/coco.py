@@ -37,8 +37,8 @@ def read_coco(root: Path, split: str | None) -> list[Sample] | None:
     Raises
     ------
     ArgumentError
-        If several files are it, it is not COCO's, a photo is missing, or an annotation marks
-        nothing.
+        If several files are it, it is not COCO's, two images have one number, a photo is missing,
+        or an annotation marks nothing.
 
     References
     ----------
@@ -87,7 +87,14 @@ def _samples(path: Path, data: Mapping[str, Any]) -> list[Sample]:
     marked: defaultdict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in data["annotations"]:
         marked[annotation["image_id"]].append(annotation)
-    images = {image["id"]: image for image in data["images"]}
+    images: dict[Any, Any] = {}
+    for image in data["images"]:
+        other = images.setdefault(image["id"], image)
+        if other is not image:
+            raise ArgumentError(
+                f"{path}: found {other['file_name']} and {image['file_name']} under the number "
+                f"{image['id']!r}, so that annotations may be of either; number images anew"
+            )
     if lost := set(marked) - set(images):
         raise ArgumentError(
             f"{path}: {len(lost)} images have annotations and are not listed, such as number "

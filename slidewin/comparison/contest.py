@@ -11,6 +11,7 @@ from slidewin.comparison.entry import (
     Dataset,
     check_count,
     check_labels,
+    check_own,
     check_sweep,
     list_samples,
     look_through,
@@ -108,7 +109,7 @@ def compare(
     overwrite : bool
         Whether the tables of another comparison in that folder are replaced: of another classifier,
         target, labels, lesion size, stride, seed, or data, or with methods that this one leaves
-        out.
+        out. A classifier without a fingerprint may always be another.
     n_draws : int
         Draws of groups (patients, or photos) with replacement, for 95 % intervals.
     n_jobs : int, optional
@@ -126,7 +127,8 @@ def compare(
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If an argument is of no use, no lesion has one of the labels, or a photo is in both sets.
+        If an argument is of no use, one of `own` does not pickle, no lesion has one of the labels,
+        or a photo is in both sets.
     SlidewinError
         If the data or the classifier cannot be read, or the output not be written. A method that
         fails is a row of the table, with the reason.
@@ -137,7 +139,10 @@ def compare(
     -----
     Each method runs in a process of its own, started for it: its seconds, its processor's seconds,
     and its memory beyond that of the process with the classifier loaded, are its own. Results of a
-    classifier that has no fingerprint, such as a function, are not taken up again by a later call.
+    classifier that has no fingerprint, such as a function, are not taken up again by a later call,
+    which takes `overwrite` to write its tables to the same folder. Maps of a torch module are
+    computed anew when the source of its classes has changed; of a change elsewhere, as in a
+    function that its ``forward`` calls, nothing is known.
 
     The folder takes up to 4 bytes a pixel, method and photo; memory for scoring 16 kB a method,
     variant and photo, 30 bytes a pixel of the photo at hand, and 60 of the box round its lesions.
@@ -182,6 +187,7 @@ def compare(
     if max_passes is not None:
         max_passes = check_count("max_passes", max_passes, least=1)
     chosen = choose_methods(methods, own, classifier)
+    check_own(own or {})
     # The sweep gates maps, and all are set against it.
     chosen = (SWEEP, *(name for name in chosen if name != SWEEP))
     setup = Setup(

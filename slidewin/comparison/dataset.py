@@ -2,9 +2,9 @@
 
 =============  ===================================================================================
 ``table``      a CSV with a column ``file`` and ``mask``, or ``x0, y0, x1, y1`` for boxes; where
-               known ``split``, ``label`` and ``group`` (or ``patient_id``, ``lesion_id``). Several
-               rows of one file are several lesions, each with its label. ``none`` in place of a
-               mask says that there is no lesion
+               known ``split``, ``label`` and ``group`` (or ``patient_id``; or ``lesion_id``, where
+               a photo's rows share it). Several rows of one file are several lesions, each with its
+               label. ``none`` in place of a mask says that there is no lesion
 ``folder``     ``photos/`` (or ``images/``) and ``masks/``: the mask of ``photos/a.jpg`` is
                ``masks/a.png``, or ``a_1.png``, ``a_2.png`` ..., one a lesion. Photos without a
                lesion have a black mask, or are in ``lesion_free/``. In ``ignore/``, masks of what
@@ -23,12 +23,13 @@ row of a table names a ``lesion_id``; else each of its 8-connected pieces is.
 """
 
 import os
+import warnings
 from collections import Counter
 from pathlib import Path
 
-from slidewin.comparison.layouts import LAYOUTS, READERS
+from slidewin.comparison.layouts import LAYOUTS, READERS, list_tables
 from slidewin.comparison.sample import Sample
-from slidewin.errors import ArgumentError, ArgumentTypeError
+from slidewin.errors import ArgumentError, ArgumentTypeError, SlidewinWarning
 
 __all__ = ["LAYOUTS", "Sample", "open_dataset"]
 
@@ -67,7 +68,8 @@ def open_dataset(
     -----
     SlidewinWarning
         If photos of ``isic``, ``ham10000``, ``ph2`` or ``pad-ufes``, which all show a lesion, have
-        no mask: they are left out.
+        no mask: they are left out. If a CSV lies there that is no table of a layout, and a layout
+        without one was taken, unasked.
 
     Examples
     --------
@@ -104,6 +106,15 @@ def open_dataset(
             f"{root}: found {_contents(root)}; wanted is "
             + "; or ".join(f"{_WANTED[name]} ({name})" for name in asked)
         )
+    if layout == "auto" and name not in _TABLES and (tables := list_tables(root)):
+        warnings.warn(
+            f"{root}: did not read {', '.join(path.name for path in tables)}, and took the layout "
+            f"{name!r}; wanted is "
+            + "; or ".join(f"{_WANTED[one]} ({one})" for one in _TABLES)
+            + f"; if the layout is meant, pass layout={name!r} (--layout {name})",
+            SlidewinWarning,
+            stacklevel=2,
+        )
     if not samples:
         raise ArgumentError(f"{root}: found no photos in it (layout {name!r}); check it")
     twice = [one for one, n in Counter(sample.name for sample in samples).items() if n > 1]
@@ -114,6 +125,8 @@ def open_dataset(
         )
     return tuple(sorted(samples, key=lambda sample: sample.name))
 
+
+_TABLES = ("table", "pad-ufes", "ham10000")  # layouts that are read from one
 
 _WANTED = {
     "table": "a CSV with a column 'file'",

@@ -9,10 +9,11 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import cloudpickle
 from tqdm import tqdm
 
 from slidewin.comparison.dataset import open_dataset
-from slidewin.comparison.methods import SWEEP, Setup
+from slidewin.comparison.methods import SWEEP, Localizer, Setup
 from slidewin.comparison.results import hash_file
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.table import Comparison
@@ -29,6 +30,7 @@ __all__ = [
     "Seen",
     "check_count",
     "check_labels",
+    "check_own",
     "check_sweep",
     "list_samples",
     "look_through",
@@ -51,6 +53,10 @@ _ALIKE = {
     "dataset_sha256": "other photos, or others of their lesions",
 }
 """What a comparison must share with one that goes on in its folder, and words for what differs."""
+
+_UNTOLD = (
+    "a classifier that has no fingerprint, such as a function, and may have been another than this"
+)
 
 _ADDED = {"validation_sha256": "other validation photos", "attention": "another attention"}
 """What it must share if it has any: one without may have it added, as it may have methods."""
@@ -119,6 +125,25 @@ def check_labels(labels: str | Sequence[str] | None, samples: Sequence[Sample]) 
         there = f"there are {', '.join(map(repr, known))}" if known else "the data set gives none"
         raise ArgumentError(f"labels: {unknown[0]!r} is the label of no lesion; {there}")
     return sorted(set(asked))
+
+
+def check_own(own: Mapping[str, Localizer]) -> None:
+    """Refuse methods of the caller's that cannot travel to other processes.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If one does not pickle.
+    """
+    for name, one in own.items():
+        try:
+            cloudpickle.dumps(one)
+        except Exception as error:
+            raise ArgumentTypeError(
+                f"own[{name!r}]: found {type(one).__name__}, which does not pickle "
+                f"({type(error).__name__}: {error}); methods run in other processes: let it make "
+                "what does not travel when localize is called"
+            ) from error
 
 
 def refuse_leaks(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
@@ -226,8 +251,12 @@ def refuse_other(folder: Path, asked: Mapping[str, Any], methods: Sequence[str])
     old = {"labels": None, **there.settings}
     new = json.loads(json.dumps(dict(asked)))
     differs = [name for name in _ALIKE if name not in old or old[name] != new[name]]
+    # Two that cannot be told apart need not be one.
+    untold = "classifier" not in differs and new["classifier"] is None
+    differs = ["classifier"] * untold + differs
     differs += [name for name in _ADDED if old.get(name) not in (None, new[name])]
-    others = [(_ALIKE | _ADDED)[name].format(old.get(name)) for name in differs]
+    words = _ALIKE | _ADDED | ({"classifier": _UNTOLD} if untold else {})
+    others = [words[name].format(old.get(name)) for name in differs]
     if left := sorted({row.method for row in there.rows} - set(methods)):
         others.append(f"methods that this one leaves out ({', '.join(left)})")
     if others:

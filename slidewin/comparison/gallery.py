@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from slidewin.comparison.results import NOTHING
 from slidewin.comparison.run import Run
 from slidewin.comparison.sample import Sample
-from slidewin.comparison.variants import Scale, vary
+from slidewin.comparison.variants import AS_IS, Scale, vary
 from slidewin.errors import ArgumentError
 
 __all__ = ["Gallery", "Shown"]
@@ -64,10 +64,13 @@ class Gallery:
         """Of the photos, in order."""
         return tuple(self._samples)
 
-    def on_scale(self, method: str) -> bool:
-        """Whether a method's maps are from 0 to 1, on one scale for all photos."""
-        scale = self._scales.get(method)
-        return scale is None or scale.unit == "probability" or scale.constant is not None
+    def variant(self, method: str) -> str:
+        """The variant in which a method's maps are shown; empty where it made none."""
+        if (scale := self._scales.get(method)) is None:
+            return ""
+        if scale.unit == "probability":
+            return AS_IS
+        return "raw" if scale.constant is None else "scaled"
 
     def show(self, name: str, methods: Sequence[str]) -> Shown:
         """A photo and methods' maps of it, each on one scale for all photos.
@@ -97,4 +100,4 @@ class Gallery:
         if method not in self._scales:
             return NOTHING
         varied = vary(pixels, self._scales[method], np.zeros(pixels.shape, np.bool_), passes=None)
-        return varied.get("scaled", pixels)
+        return varied[self.variant(method)]

@@ -18,11 +18,11 @@ from slidewin.comparison.sample import Sample
 from slidewin.errors import ArgumentError, SlidewinWarning
 from slidewin.image import images_in
 
-__all__ = ["LAYOUTS", "READERS"]
+__all__ = ["LAYOUTS", "READERS", "list_tables"]
 
 Record = dict[str, str]
 
-_GROUPS = ("group", "patient_id", "patient", "lesion_id")
+_GROUPS = ("group", "patient_id", "patient")
 _CORNERS = ("y0", "x0", "y1", "x1")
 _NONE = "none"
 _NAMED = 5  # files that a message names
@@ -53,6 +53,8 @@ def _from_rows(table: Path, file: str, rows: list[Record]) -> Sample:
     groups = {next((row[key] for key in _GROUPS if row.get(key)), None) for row in rows}
     if len(groups) > 1:
         raise ArgumentError(f"{table}: found {file} in the groups {sorted(map(str, groups))}")
+    ids = {row.get("lesion_id") for row in rows}  # one may be of several photos, or one of several
+    group = groups.pop() or (ids.pop() if len(ids) == 1 else None) or None
     lesions: list[Outline] = []
     of_each: list[str] = []
     for row in rows:
@@ -82,7 +84,7 @@ def _from_rows(table: Path, file: str, rows: list[Record]) -> Sample:
         Path(file).with_suffix("").as_posix(),
         photo,
         tuple(lesions),
-        groups.pop(),
+        group,
         label=", ".join(labels),
         labels=tuple(of_each) if len(set(of_each)) > 1 else (),
     )
@@ -277,16 +279,20 @@ def _whole(mask: Path | None, photo: Path) -> tuple[Outline, ...]:
     return () if mask is None else (MaskFile(mask, photo, whole=True),)
 
 
-def _tables(root: Path) -> Iterator[tuple[Path, list[Record]]]:
-    """The tables that lie in a root, or that it is, with their rows; not those without any."""
+def list_tables(root: Path) -> list[Path]:
+    """The tables that lie in a root, or that it is."""
     inside = [*root.glob("*.csv"), *root.glob("HAM10000_metadata*")] if root.is_dir() else [root]
-    for path in sorted({path for path in inside if path.is_file()}):
-        if path.suffix not in (".csv", ".tab", ""):
-            continue
+    files = {path for path in inside if path.is_file()}
+    return sorted(path for path in files if path.suffix in (".csv", ".tab", ""))
+
+
+def _tables(root: Path) -> Iterator[tuple[Path, list[Record]]]:
+    """The tables of a root with their rows; not those without any."""
+    for path in list_tables(root):
         try:
             text = path.read_text(encoding="utf-8-sig")
-            first = text.partition("\n")[0]
-            delimiter = "\t" if "\t" in first else ","
+            # Where a comma is a decimal point, Excel parts columns by semicolons.
+            delimiter = max(",;\t", key=text.partition("\n")[0].count)
             reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="")
             rows = [{k: (v or "").strip() for k, v in row.items() if k} for row in reader]
         except (UnicodeDecodeError, csv.Error) as error:

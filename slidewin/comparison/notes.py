@@ -10,12 +10,24 @@ from slidewin.comparison.rows import PAIRED
 from slidewin.comparison.run import Run
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.score import Scored
-from slidewin.comparison.table import FIGURES, Row
+from slidewin.comparison.table import FIGURES, Comparison, Row
 from slidewin.comparison.variants import AS_IS
 
 __all__ = ["how_done", "verdict"]
 
 _MOST_LABELS = 8  # that a note names
+
+# Beside those that are paired: what says how good maps are. Of those called free, less is better.
+# IoU goes with Dice; energy is no figure to rank by, as it depends on what is added to a map.
+_UNPAIRED = (
+    *("froc_camelyon16", "sensitivity_at_1", "pxap_pos", "pxap_macro"),
+    *("specificity_90", "specificity_95", "photo_auroc", "photo_auroc_top"),
+    *("dice_fixed", "dice_tuned", "dice_oracle", "lesion_dice_tuned", "lesion_dice_small_tuned"),
+    *("micro_dice_tuned", "box_relative", "box_absolute"),
+    *("pointing", "pointing_near", "peak_recall"),
+    *(f"free_{what}_tuned" for what in ("detected", "detections", "flagged")),
+    "free_detections_80",
+)
 
 
 def how_done(
@@ -50,10 +62,11 @@ def how_done(
     ]
     if n_lesions:
         notes.append(f"Sought is {target!r}. " + _what_counts(scored, samples, labels))
-        notes.append(
-            f"Candidates at most {scored.radius:.1f} px apart, half the median lesion's diameter, "
-            "count as one; one hits the lesion that it is on."
-        )
+    notes.append(
+        f"Candidates at most {scored.radius:.1f} px apart, half {scored.radius_of}, count as one"
+        + ("; one hits the lesion that it is on." if n_lesions else ".")
+    )
+    if n_lesions:
         ceilings = [photo.ceiling for photo in scored.photos.get((SWEEP, AS_IS), {}).values()]
         if known := [ceiling for ceiling in ceilings if not math.isnan(ceiling)]:
             notes.append(
@@ -133,13 +146,15 @@ def verdict(rows: Sequence[Row]) -> list[str]:
     """
     notes = []
     whole = [row for row in rows if row.is_whole]
+    shown = [row for row in Comparison(tuple(rows)).best() if row.is_whole]
     part = [row for row in rows if row.photos and not row.is_whole]
     for kind, words in (
         ("explanation", "explanation"),
         ("attention", "attention"),
         ("baseline",) * 2,
     ):
-        of_kind = [row for row in whole if row.kind == kind and "froc_luna16" in row.sweep_ahead]
+        # Of equals the variant that the table shows.
+        of_kind = [row for row in shown if row.kind == kind and "froc_luna16" in row.sweep_ahead]
         if of_kind:
             best = of_kind[0]
             value, low, high = best.sweep_ahead["froc_luna16"]
@@ -149,6 +164,7 @@ def verdict(rows: Sequence[Row]) -> list[str]:
                 f"[{low:+.3f}, {high:+.3f}]."
             )
     notes += _losses(whole, "the sweep loses")
+    notes += _behind(whole)
     if part:
         did = dict.fromkeys(f"{row.method} ({row.did})" for row in part)
         notes.append(f"Not of all photos, and so not ranked with the others: {', '.join(did)}.")
@@ -173,6 +189,29 @@ def _losses(rows: Sequence[Row], words: str) -> list[str]:
         if named:
             notes.append(f"In {FIGURES[figure]}, {words} to {'; '.join(named)}.")
     return notes
+
+
+def _behind(rows: Sequence[Row]) -> list[str]:
+    """In one note the other figures in which any row is ahead of the sweep, and the best of them.
+
+    They are not paired, and so there is no interval.
+    """
+    sweep = next((row for row in rows if row.kind == "sweep"), None)
+    paired = {figure for row in rows for figure in row.sweep_ahead}
+    told = []
+    for figure in (*PAIRED, *_UNPAIRED):
+        sign = -1 if figure.startswith("free_") else 1
+        having = [row for row in rows if figure in row.figures]
+        if sweep not in having or figure in paired:
+            continue
+        best = max(having, key=lambda row: sign * round(row.figures[figure], 3))
+        theirs, ours = (row.figures[figure] for row in (best, sweep))
+        if sign * round(theirs, 3) > sign * round(ours, 3):
+            named = f"{best.method} ({best.variant}) {theirs:.3f}"
+            told.append(f"{FIGURES[figure]}, {named} against {ours:.3f}")
+    if not told:
+        return []
+    return [f"Unpaired, and so without intervals, ahead of the sweep: {'; '.join(told)}."]
 
 
 def _span(numbers: set[int], of: str = "") -> str:

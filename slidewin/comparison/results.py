@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import threading
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ __all__ = ["NOTHING", "Cost", "Result", "Store", "hash_file", "result_key"]
 
 NOTHING = "nothing was assessed"
 """Why there is no map of a photo where a method gave one that is NaN all over."""
+
+# NumPy parses the heads of arrays as Python, and two threads that did so at once could fail with
+# "AST constructor recursion depth mismatch": https://github.com/python/cpython/issues/106905
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,11 @@ class Store:
         """
         try:
             # Opened here: of a damaged file, NumPy would leave it open.
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            with (
+                path.open("rb") as stream,
+                _READING,
+                np.load(stream, allow_pickle=False) as arrays,
+            ):
                 return _restored(arrays, with_map)
         except FileNotFoundError:
             return None

@@ -22,6 +22,7 @@ from slidewin.metrics import (
     PixelCounts,
     draw_photos,
     drawn_auroc,
+    drawn_froc,
     drawn_pxap,
     drawn_sensitivity,
     drawn_specificity,
@@ -149,7 +150,7 @@ def _curves(photos: Sequence[PhotoScore], weights: NDArray[np.float64]) -> dict[
     if not any(photo.judged.hits for photo in photos):
         return {}
     judged = [photo.judged for photo in photos]
-    bands = [_interval(drawn_sensitivity(judged, weights, (rate,))) for rate in _RATES]
+    bands = [_interval(of_rate) for of_rate in drawn_froc(judged, weights, _RATES).T]
     pooled = pool_counts([photo.counts for photo in photos])
     # Where there is no interval, all that is known is that it is a share.
     ends = {"found": 0, "found_low": 0, "found_high": 1}

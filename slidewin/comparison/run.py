@@ -20,18 +20,22 @@ import cloudpickle
 import joblib
 from tqdm import tqdm
 
+from slidewin.classifier import Classifier
 from slidewin.comparison.methods import ATTENTION, Localizer, Setup
 from slidewin.comparison.results import Result, Store, hash_file, result_key
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.worker import Job
-from slidewin.errors import SweepError
+from slidewin.errors import OutputError
 from slidewin.versions import versions
 from slidewin.workers import count_workers
 
-__all__ = ["Run", "hash_own", "run"]
+__all__ = ["Run", "hash_layers", "hash_own", "run"]
 
 _MOST_DEATHS = 3
 """After so many photos in a row of which a method's process dies, the rest is not tried."""
+
+_VERSIONED = ("builtins", "slidewin", "torch", "torchvision")
+"""Packages whose layers are known by their versions."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -64,7 +68,7 @@ class Run:
         path = self.paths[method, photo]
         result = self.store.read(path, with_map=with_map)
         if result is None:
-            raise SweepError(f"{path}: the result is gone; run the comparison again")
+            raise OutputError(f"{path}: the result is gone; run the comparison again")
         return result
 
 
@@ -145,6 +149,8 @@ def _paths(
         "random_state": setup.random_state,
         "versions": versions(),
     }
+    if (layers := hash_layers(setup.classifier)) is not None:
+        common["layers"] = layers
     photos = {sample.name: hash_file(sample.photo) for sample in samples}
     paths = {}
     for method in methods:
@@ -167,6 +173,32 @@ def hash_own(own: Localizer) -> str:
         with suppress(OSError, TypeError):  # no source: typed in, or compiled
             sha.update(inspect.getsource(one).encode())
     return sha.hexdigest()
+
+
+def hash_layers(classifier: Classifier) -> str | None:
+    """SHA-256 of the source of a network's own classes; None where it has none.
+
+    The classifier's fingerprint is of its weights, and those of an edited ``forward`` are the same.
+    """
+    from slidewin.classifier.module import ModuleClassifier
+
+    if not isinstance(classifier, ModuleClassifier):
+        return None
+    own = {
+        f"{one.__module__}.{one.__qualname__}": one
+        for layer in classifier.module.modules()
+        for one in type(layer).__mro__
+        if one.__module__.partition(".")[0] not in _VERSIONED
+    }
+    sha = hashlib.sha256()
+    for name, one in sorted(own.items()):
+        sha.update(name.encode())
+        try:
+            sha.update(inspect.getsource(one).encode())
+        except (OSError, TypeError):
+            # A class that was typed in is pickled whole, and never twice alike by two processes.
+            sha.update(cloudpickle.dumps(one))
+    return sha.hexdigest() if own else None
 
 
 def _may_do_now(there: Result, setup: Setup) -> bool:

@@ -127,6 +127,8 @@ class Scored:
         The photo probability from which ``gated`` maps are let through.
     radius : float
         Within which of two candidates the better is kept.
+    radius_of : str
+        Half of what that is, in words.
     ignored : float
         Share of the pixels that some method did not assess or the data set says to ignore.
     unseen : int
@@ -142,6 +144,7 @@ class Scored:
     scales: dict[str, Scale]
     gate: float | None
     radius: float
+    radius_of: str
     ignored: float
     unseen: int
     lesions: dict[str, int]
@@ -153,20 +156,21 @@ class _Surveyed:
     """What the first round knows of a photo."""
 
     ignore: NDArray[np.uint8]
+    unassessed: NDArray[np.uint8]  # of what is ignored, what some method did not look at
     shape: tuple[int, int]
     diameters: Mapping[int, float]  # of the lesions that count, by number
     unseen: int
     surveys: dict[str, Survey]
     probability: float
     stride: float  # the sweep's, where it is finest, in pixels
+    smallest: float  # lesion that the sweep looks for, likewise
 
     @property
     def n_lesions(self) -> int:
         return len(self.diameters)
 
     def ignored(self) -> Mask:
-        unpacked = np.unpackbits(self.ignore, axis=1, count=self.shape[1])
-        return unpacked.astype(np.bool_)
+        return _unpacked(self.ignore, self.shape)
 
 
 def score_maps(
@@ -182,7 +186,7 @@ def score_maps(
 
     Notes
     -----
-    What is kept takes 16 kB a photo, method and variant, and a bit a pixel. Time is up to half a
+    What is kept takes 16 kB a photo, method and variant, and two bits a pixel. Time is up to half a
     second a megapixel and method, most of it for the boxes at 100 thresholds; and once a photo
     1.2 s a megapixel of the box round its lesions, for what the lattice of the sweep allows.
     """
@@ -199,8 +203,7 @@ def score_maps(
             scales[method] = make_scale(all_of_it, [one.surveys[method] for one in positives])
     known = [one for one in held if not np.isnan(one.probability)]
     gate = tune_gate([one.probability for one in known], [one.n_lesions > 0 for one in known])
-    diameters = [diameter for one in shown for diameter in one.diameters.values()]
-    radius = float(np.median(diameters)) / 2 if diameters else 0.0
+    radius, radius_of = _radius(shown, held)
 
     scorer = _Scorer(run, scales, gate, surveyed, radius, {})
     tuned: dict[Which, list[PixelCounts]] = {}
@@ -223,6 +226,7 @@ def score_maps(
         scales=scales,
         gate=gate,
         radius=radius,
+        radius_of=radius_of,
         ignored=float(np.mean([one.ignored().mean() for one in shown])),
         unseen=sum(one.unseen for one in shown),
         lesions={sample.name: surveyed[sample.name].n_lesions for sample in samples},
@@ -248,27 +252,52 @@ def _survey(sample: Sample, *, run: Run, methods: Sequence[str]) -> _Surveyed:
     shape = photo.shape[:2]
     ignored = np.zeros(shape, np.bool_) if ignore is None else ignore
     counts = ~ignored  # as the data set has it: of the methods, each is surveyed by itself
-    surveys, probability, stride = {}, math.nan, math.nan
+    unassessed = np.zeros(shape, np.bool_)
+    surveys, swept, stride, smallest = {}, None, math.nan, math.nan
     for method in methods:
         heat = run.result(method, sample.name).heatmap
         if heat is None:
             continue
         pixels = heat.to_pixels()
         surveys[method] = survey_map(heat, pixels, counts)
-        ignored = ignored | np.isnan(pixels)
+        unassessed |= np.isnan(pixels)
         if method == SWEEP:
-            probability, stride = _best_window(heat), _stride(heat)
+            swept, stride, smallest = pixels, _stride(heat), heat.settings["lesion_size"][0]
+    ignored = ignored | unassessed
+    # Of the pixels that count: what is ignored, such as ink, shuts and opens no gate.
+    probability = math.nan if swept is None else photo_score(swept, ignore=ignored)
     areas = np.bincount(lesions.ravel())
     seen = np.bincount(lesions[~ignored], minlength=areas.size)
     diameters = {k: 2 * math.sqrt(areas[k] / math.pi) for k in range(1, areas.size) if seen[k]}
     unseen = areas.size - 1 - len(diameters)
-    packed = np.packbits(ignored, axis=1)
-    return _Surveyed(packed, shape, diameters, unseen, surveys, probability, stride)
+    return _Surveyed(
+        np.packbits(ignored, axis=1),
+        np.packbits(unassessed, axis=1),
+        shape,
+        diameters,
+        unseen,
+        surveys,
+        probability,
+        stride,
+        smallest,
+    )
 
 
-def _best_window(heat: HeatMap) -> float:
-    best = [layer.values[~np.isnan(layer.values)].max(initial=-np.inf) for layer in heat.layers]
-    return float(max(best)) if max(best) > -np.inf else float("nan")
+def _unpacked(packed: NDArray[np.uint8], shape: tuple[int, int]) -> Mask:
+    return np.unpackbits(packed, axis=1, count=shape[1]).astype(np.bool_)
+
+
+def _radius(shown: Sequence[_Surveyed], held: Sequence[_Surveyed]) -> tuple[float, str]:
+    """How near two candidates are one, and half of what that is."""
+    for photos, words in (
+        (shown, "the median lesion's diameter"),
+        (held, "the median diameter of the validation photos' lesions, as these have none"),
+    ):
+        if diameters := [diameter for one in photos for diameter in one.diameters.values()]:
+            return float(np.median(diameters)) / 2, words
+    smallest = [one.smallest for one in shown if not math.isnan(one.smallest)]
+    words = "the smallest lesion that is looked for, as there is none"
+    return (float(np.median(smallest)) / 2 if smallest else 0.0), words
 
 
 def _stride(heat: HeatMap) -> float:
@@ -300,11 +329,14 @@ class _Scorer:
         seen = self.surveyed[sample.name]
         lesions, ignored = sample.read()[1], seen.ignored()
         truth, near = np.isin(lesions, list(seen.diameters)), pointing_tolerance(seen.shape)
+        unassessed = _unpacked(seen.unassessed, seen.shape)
         half = seen.stride / 2
         masks: Lesions = [lesions == k for k in seen.diameters] or truth
         scores = {}
         for which, pixels in self._varied(sample.name, ignored):
-            candidates = find_candidates(pixels, radius=self.radius)
+            # What is best where another method did not look must not suppress its neighbours here.
+            seen_by_all = np.where(unassessed, np.float32(np.nan), pixels)
+            candidates = find_candidates(seen_by_all, radius=self.radius)
             highest = photo_score(pixels, ignore=ignored)
             scores[which] = PhotoScore(
                 counts=self._counted(which, pixels, truth, ignored),

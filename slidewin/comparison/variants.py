@@ -7,8 +7,8 @@
                         something lights up
 ``scaled``              what is above 0 over one constant, the 99.9th percentile of the pixels of
                         validation photos with lesions; clipped to [0, 1]
-``gated``               ``minmax`` where the sweep's best window passes a threshold, tuned on
-                        validation photos; 0 all over elsewhere
+``gated``               ``minmax`` where the highest pixel that counts of the sweep's map passes a
+                        threshold, tuned on validation photos; 0 all over elsewhere
 ======================  ==========================================================================
 """
 

@@ -12,7 +12,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import cloudpickle
 import numpy as np
@@ -21,6 +21,7 @@ from slidewin.comparison.methods import Localizer, Setup
 from slidewin.comparison.results import NOTHING, Cost, Result, Store, lightened
 from slidewin.comparison.sample import Sample
 from slidewin.errors import SlidewinError, SlidewinWarning
+from slidewin.heatmap import HeatMap
 from slidewin.image import read_image
 from slidewin.workers import cap_threads
 
@@ -88,7 +89,13 @@ def _made(
             if shape not in kept:
                 kept.clear()
                 kept[shape] = job.setup.make(job.method, photo.shape)
-            heat = kept[shape].localize(photo)
+            heat: Any = kept[shape].localize(photo)  # of the caller's own methods, anything
+        if not isinstance(heat, HeatMap):
+            return Result(
+                None,
+                f"its localize returned {type(heat).__name__}; a slidewin.HeatMap is needed, whose "
+                "layers have an array's values and the places in the photo that they are of",
+            )
         spent = time.perf_counter() - start, time.process_time() - cpu
         peak = idle.peak()
         if heat.photo_shape != photo.shape[:2]:

@@ -98,6 +98,7 @@ from slidewin.metrics.pointing import (
 from slidewin.metrics.resampled import (
     draw_photos,
     drawn_auroc,
+    drawn_froc,
     drawn_pxap,
     drawn_sensitivity,
     drawn_specificity,
@@ -131,6 +132,7 @@ __all__ = [
     "dice",
     "draw_photos",
     "drawn_auroc",
+    "drawn_froc",
     "drawn_pxap",
     "drawn_sensitivity",
     "drawn_specificity",

@@ -58,6 +58,8 @@ def find_candidates(scores: npt.NDArray[np.floating], *, radius: float) -> list[
         )
     if not 0 <= radius < np.inf:
         raise ArgumentError(f"radius={radius!r}: a number of pixels from 0 up is needed")
+    # OpenCV knows two of the floating types.
+    scores = scores.astype(np.float32 if scores.itemsize <= 4 else np.float64, copy=False)
     assessed = ~np.isnan(scores)
     lowest = np.where(assessed, scores, -np.inf).astype(scores.dtype)
     tops = assessed & (lowest >= cv2.dilate(lowest, _NEIGHBOURS))

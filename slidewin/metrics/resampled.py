@@ -16,6 +16,7 @@ from slidewin.metrics.pixels import PixelCounts
 __all__ = [
     "draw_photos",
     "drawn_auroc",
+    "drawn_froc",
     "drawn_pxap",
     "drawn_sensitivity",
     "drawn_specificity",
@@ -52,6 +53,26 @@ def draw_photos(groups: npt.ArrayLike, *, n: int = 1000, random_state: int = 0) 
     return np.stack([np.ones(m), *(np.bincount(photos, minlength=m) for photos in drawn)])
 
 
+def drawn_froc(photos: Sequence[Judged], draws: Floats, rates: Sequence[float]) -> Floats:
+    """Sensitivity at each of so many false candidates per photo, of each draw.
+
+    Returns
+    -------
+    ndarray of shape (n, k), float64
+        :meth:`Froc.sensitivity_at` of the photos drawn, a row a draw and a column a rate. NaN for
+        draws without lesions.
+
+    Examples
+    --------
+    >>> photos = [Judged(hits=(0.9,), false=(0.4,)), Judged(hits=(), false=(0.95,))]
+    >>> drawn_froc(photos, np.array([[1.0, 1.0], [2.0, 0.0]]), (0.25, 1.0))
+    array([[0., 1.],
+           [1., 1.]])
+    """
+    found, n_lesions = _found(photos, draws, rates)
+    return _ratio(found, n_lesions[:, None])
+
+
 def drawn_sensitivity(photos: Sequence[Judged], draws: Floats, rates: Sequence[float]) -> Floats:
     """Mean sensitivity at so many false candidates per photo, of each draw.
 
@@ -68,6 +89,14 @@ def drawn_sensitivity(photos: Sequence[Judged], draws: Floats, rates: Sequence[f
     >>> drawn_sensitivity(photos, np.array([[1.0, 1.0], [2.0, 0.0]]), (0.25, 1.0))
     array([0.5, 1. ])
     """
+    found, n_lesions = _found(photos, draws, rates)
+    return _ratio(found.mean(axis=1), n_lesions)
+
+
+def _found(
+    photos: Sequence[Judged], draws: Floats, rates: Sequence[float]
+) -> tuple[Floats, Floats]:
+    """Lesions that each draw finds at each rate, (n, k), and those that it has, (n,)."""
     scores, of_photo = _hits(photos)
     reaching = np.stack([_reaching(photo.false, scores) for photo in photos])
     reaching[:, scores == -np.inf] = np.inf  # a lesion that was never hit is not found at any rate
@@ -75,7 +104,7 @@ def drawn_sensitivity(photos: Sequence[Judged], draws: Floats, rates: Sequence[f
     false = _weighed(draws, reaching)
     n_photos, n_lesions = draws.sum(axis=1), lesions.sum(axis=1)
     found = [np.where(false <= rate * n_photos[:, None], lesions, 0).sum(axis=1) for rate in rates]
-    return _ratio(np.mean(found, axis=0), n_lesions)
+    return np.stack(found, axis=1), n_lesions
 
 
 def drawn_specificity(photos: Sequence[Judged], draws: Floats, *, sensitivity: float) -> Floats:

@@ -7,6 +7,7 @@ import numpy as np
 
 from slidewin.comparison import Comparison, Row
 from slidewin.comparison.gallery import Gallery
+from slidewin.comparison.methods import SWEEP
 from slidewin.report.curves import (
     Line,
     Point,
@@ -117,18 +118,27 @@ def _kind(row: Row) -> Literal["sweep", "method", "baseline"]:
 
 def _sheet(gallery: Gallery, methods: Sequence[str]) -> bytes:
     """Photos by methods, each method on one scale."""
+    variants = {method: gallery.variant(method) for method in methods if method != SWEEP}
+    # A method that made no map has no variant.
+    named = {
+        method: f"{method}, {variants[method]}" if variants.get(method) else method
+        for method in methods
+    }
     with_lesions = [name for name in gallery.names if gallery.lesions[name]]
     without = [name for name in gallery.names if not gallery.lesions[name]]
     photos = []
     for name in (*_evenly(with_lesions), *_evenly(without)):
         shown = gallery.show(name, methods)
-        photos.append(PhotoMaps(shown.name, shown.photo, shown.lesions, shown.maps))
+        maps = {named[method]: made for method, made in shown.maps.items()}
+        photos.append(PhotoMaps(shown.name, shown.photo, shown.lesions, maps))
     scales = {}
     for method in methods:
-        maps = [made for one in photos if not isinstance(made := one.maps[method], str)]
-        highest = max((float(np.nan_to_num(made).max()) for made in maps), default=1.0)
-        if not gallery.on_scale(method) and highest > 0:
-            scales[method] = (0.0, highest)
+        if gallery.variant(method) != "raw":  # others are from 0 to 1
+            continue
+        made = [of for one in photos if not isinstance(of := one.maps[named[method]], str)]
+        highest = max((float(np.nan_to_num(pixels).max()) for pixels in made), default=1.0)
+        if highest > 0:
+            scales[named[method]] = (0.0, highest)
     return draw_maps(photos, scales=scales)
 
 

@@ -217,12 +217,15 @@ def draw_cost(points: Sequence[Point], *, score: str = "FROC score (LUNA16)") ->
     ranked = sorted(points, key=lambda point: -np.nan_to_num(point.score, nan=-1))
     figure = new_figure(8, max(5, 1 + 0.17 * len(points)), what=_WHAT)
     axes = figure.add_subplot(
-        xscale="log", xlabel="seconds per megapixel", ylabel=score, ylim=(0, 1.02)
+        xscale="log", xlabel="seconds per megapixel", ylabel=score, ylim=(-0.03, 1.02)
     )
     for rank, (point, look) in enumerate(zip(ranked, _looks(ranked), strict=True), start=1):
-        colour = look["color"]
+        # The best is drawn last; a mark at 0 or on the rim is whole.
+        colour, order = look["color"], 2 + len(ranked) - rank
+        above: dict[str, Any] = {"zorder": order, "clip_on": False}
         if point.low is not None and point.high is not None:
-            axes.plot([point.seconds] * 2, [point.low, point.high], color=colour, linewidth=1)
+            ends = [point.low, point.high]
+            axes.plot([point.seconds] * 2, ends, color=colour, linewidth=1, **above)
         marker = {"sweep": "s", "method": "o", "baseline": "D"}[point.kind]
         axes.plot(
             point.seconds,
@@ -231,10 +234,11 @@ def draw_cost(points: Sequence[Point], *, score: str = "FROC score (LUNA16)") ->
             color=colour,
             markersize=11,
             label=f"{rank}  {point.name}",
+            **above,
         )
         axes.annotate(
             str(rank), (point.seconds, point.score), color="w", fontsize=6.5, ha="center",
-            va="center_baseline",
+            va="center_baseline", zorder=order,
         )  # fmt: skip
     axes.xaxis.set_major_formatter("{x:g}")
     axes.margins(x=0.1)
