@@ -22,6 +22,7 @@ __all__ = ["PhotoMaps", "draw_maps"]
 _OUTLINE = ((0.0, 0.0, 0.0), tuple(channel / 255 for channel in COLOUR))  # a line on its halo
 _CELL = 320  # px of a picture's longer side, as drawn
 _WRAP = 26  # letters of a reason to a line
+_LETTER = 0.07  # inches of a name beside its row
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +99,10 @@ def draw_maps(
     figure = new_figure(1.95 * n_cols, sum(tall) + 0.9, what="maps of a comparison")
     figure.suptitle(title, fontsize="medium")
     cells = figure.subplots(len(photos) + 1, n_cols, squeeze=False, height_ratios=[*tall, 0.12])
-    for one, row in zip(photos, cells, strict=False):
+    for one, inches, row in zip(photos, tall, cells, strict=False):
         _show(row[0], one.photo, one.lesions)
-        row[0].set_ylabel(one.name, fontsize="x-small")
+        name = textwrap.fill(one.name, max(8, int(inches / _LETTER)))
+        row[0].set_ylabel(name, fontsize="x-small")
         for axes, method in zip(row[1:], methods, strict=True):
             made = one.maps.get(method, "not run")
             if isinstance(made, str):
