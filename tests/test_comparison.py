@@ -19,6 +19,7 @@ from toys import SIDE, dark_middle
 
 import slidewin
 from slidewin.comparison import Comparison, Row, compare, open_dataset
+from slidewin.comparison import run as run_module
 from slidewin.comparison.gallery import Gallery
 from slidewin.comparison.methods import SWEEP, USES, Setup, choose_methods
 from slidewin.comparison.notes import verdict
@@ -482,6 +483,29 @@ def test_explainers_are_made_as_their_names_say(network, noise, use):
     assert (made.on, made.target, made.max_passes) == (use, "melanoma", 5000)
     assert made.lesion_size == (30, 60)
     assert made.localize(noise).settings["on"] == use
+
+
+def test_what_a_method_plans_is_known_before_it_runs(network, toy, noise):
+    setup = Setup(network, target="melanoma", lesion_size=30, max_passes=5000)
+    assert setup.passes("grad-cam@windows", noise.shape) > setup.passes(
+        "grad-cam@photo", noise.shape
+    )
+    assert setup.passes("grad-cam@input", noise.shape) == 2
+    # The sweep and baselines do not say, and what refuses has nothing to do.
+    assert setup.passes(SWEEP, noise.shape) == setup.passes("baseline-edges", noise.shape) == 0
+    assert setup.passes("score-cam@windows", noise.shape) > 2000
+    assert replace(setup, max_passes=2000).passes("score-cam@windows", noise.shape) == 0
+    assert Setup(toy, target="lesion").passes("grad-cam@windows", noise.shape) == 0
+
+
+def test_the_dearest_go_first(photos, network, tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(run_module, "_attend", lambda job, *_: order.append(job.method) or 0)
+    methods = ["grad-cam@input", SWEEP, "grad-cam@windows"]
+    setup = Setup(network, target="melanoma", lesion_size=LESION)
+    samples = open_dataset(photos)
+    run_module.run(methods, samples, setup, folder=tmp_path, n_jobs=1, verbose=0)
+    assert order == ["grad-cam@windows", "grad-cam@input", SWEEP]
 
 
 def test_methods_that_draw_have_the_seed(network, noise):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from slidewin.classifier import Classifier
-from slidewin.errors import ArgumentError, ArgumentTypeError
+from slidewin.errors import ArgumentError, ArgumentTypeError, SlidewinError
 from slidewin.grid import LesionSize, size_in_pixels
 from slidewin.heatmap import HeatMap
 
@@ -122,6 +122,15 @@ class Setup:
         else:
             localizer = _made(_baselines()[name.removeprefix(f"{_BASELINE}-")], (), options)
         return localizer
+
+    def passes(self, name: str, photo_shape: tuple[int, ...]) -> int:
+        """Passes of the network that a method plans for a photo; 0 if it will refuse or not say."""
+        try:
+            plan = getattr(self.make(name, photo_shape), "passes", None)
+            planned = 0 if name in self.own or plan is None else int(plan(photo_shape))
+        except SlidewinError:  # it becomes a row with the reason, once it is asked for a map
+            return 0
+        return 0 if self.max_passes is not None and planned > self.max_passes else planned
 
     def _attention(self, name: str) -> Localizer:
         from slidewin.saliency import load_attention

@@ -117,6 +117,9 @@ def run(
             own = {name: one for name, one in setup.own.items() if name == method}
             mine = replace(setup, own=own)
             jobs.append(Job(method, mine, tuple(missing), folder, threads, at_once))
+    if len(jobs) > at_once:  # the dearest first: one that starts last keeps one core busy alone
+        shape = jobs[0].photos[0][0].read()[0].shape
+        jobs.sort(key=lambda job: -setup.passes(job.method, shape))
     total = sum(len(job.photos) for job in jobs)
     stop = threading.Event()
     with (
