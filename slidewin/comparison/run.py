@@ -26,6 +26,7 @@ from slidewin.comparison.results import Result, Store, hash_file, result_key
 from slidewin.comparison.sample import Sample
 from slidewin.comparison.worker import Job
 from slidewin.errors import OutputError
+from slidewin.image import read_image
 from slidewin.versions import versions
 from slidewin.workers import count_workers
 
@@ -118,7 +119,7 @@ def run(
             mine = replace(setup, own=own)
             jobs.append(Job(method, mine, tuple(missing), folder, threads, at_once))
     if len(jobs) > at_once:  # the dearest first: one that starts last keeps one core busy alone
-        shape = jobs[0].photos[0][0].read()[0].shape
+        shape = read_image(jobs[0].photos[0][0].photo).shape
         jobs.sort(key=lambda job: -setup.passes(job.method, shape))
     total = sum(len(job.photos) for job in jobs)
     stop = threading.Event()

@@ -118,11 +118,11 @@ def _kind(row: Row) -> Literal["sweep", "method", "baseline"]:
 
 def _sheet(gallery: Gallery, methods: Sequence[str]) -> bytes:
     """Photos by methods, each method on one scale."""
-    variants = {method: gallery.variant(method) for method in methods if method != SWEEP}
-    # A method that made no map has no variant.
+    variants = {method: gallery.variant(method) for method in methods}
+    # A method that made no map has no variant, and the sweep no other.
     named = {
-        method: f"{method}, {variants[method]}" if variants.get(method) else method
-        for method in methods
+        method: f"{method}, {variant}" if variant and method != SWEEP else method
+        for method, variant in variants.items()
     }
     with_lesions = [name for name in gallery.names if gallery.lesions[name]]
     without = [name for name in gallery.names if not gallery.lesions[name]]
@@ -133,7 +133,7 @@ def _sheet(gallery: Gallery, methods: Sequence[str]) -> bytes:
         photos.append(PhotoMaps(shown.name, shown.photo, shown.lesions, maps))
     scales = {}
     for method in methods:
-        if gallery.variant(method) != "raw":  # others are from 0 to 1
+        if variants[method] != "raw":  # others are from 0 to 1
             continue
         made = [of for one in photos if not isinstance(of := one.maps[named[method]], str)]
         highest = max((float(np.nan_to_num(pixels).max()) for pixels in made), default=1.0)
